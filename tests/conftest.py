@@ -1,0 +1,15 @@
+"What every test starts from: this checkout's library, also in the processes it starts, and an environment put back afterwards."
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = str(Path(__file__).resolve().parents[1])
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    "`IN_TEST`, which nbdev's test runner sets, makes nbdev_export do nothing: set here so that it is removed again"
+    monkeypatch.setenv('IN_TEST', '1')
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join(filter(None, [ROOT, os.environ.get('PYTHONPATH')])))
+    monkeypatch.syspath_prepend(ROOT)
