@@ -100,20 +100,32 @@ class EdgeFan(nn.Module):
     def forward(self, x:Tensor, w:Tensor): # (batch, C, h, w), (k,) -> (batch, k·C, h, w)
         return torch.cat([v*op(x) for v, op in zip(w, self.ops)], 1)
 
-# %% ../nbs/05_ops.ipynb #0651c41e
+# %% ../nbs/05_ops.ipynb #d99fc7ad
 class SharedFan(nn.Module):
     "An operation without weights on `k` edges: computed once"
-    def __init__(self, name:str, k:int, C:int, stride:int, affine:bool): # as in `EdgeFan`
+    def __init__(self,
+                 name:str,    # a key of `OPS`
+                 k:int,       # edges that leave the state
+                 C:int,       # channels
+                 stride:int,  # step in pixels
+                 affine:bool  # does BatchNorm learn a scale and a shift
+                ):
         super().__init__()
         self.op = make_op(name, C, stride, affine)
     def forward(self, x:Tensor, w:Tensor): # (batch, C, h, w), (k,) -> (batch, k·C, h, w)
         y = self.op(x)
         return (y[:, None] * w[:, None, None, None]).flatten(1, 2)
 
-# %% ../nbs/05_ops.ipynb #0bdc0da9
+# %% ../nbs/05_ops.ipynb #d81e2ae2
 class ConvFan(nn.Module):
     "ReLU, convolution and BatchNorm on `k` edges as one wide convolution, the mixing weight as BatchNorm's scale"
-    def __init__(self, name:str, k:int, C:int, stride:int, affine:bool): # as in `EdgeFan`; affine must be False
+    def __init__(self,
+                 name:str,    # a key of `OPS`
+                 k:int,       # edges that leave the state
+                 C:int,       # channels
+                 stride:int,  # step in pixels
+                 affine:bool  # must be False: the scale is the mixing weight
+                ):
         super().__init__()
         kernel = make_op(name, 1)[1].kernel_size[0]
         self.conv = nn.Conv2d(C, k*C, kernel, stride, kernel//2, bias=False)

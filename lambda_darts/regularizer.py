@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['AlignmentRegularizer']
 
-# %% ../nbs/04_regularizer.ipynb #7c7664c6
+# %% ../nbs/04_regularizer.ipynb #744b831f
 from typing import Callable
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
-from .core import replay, frozen_statistics
+from .core import frozen_statistics, full_float32, replay
 from .alignment import alignment, directions
 
 # %% ../nbs/04_regularizer.ipynb #d1758e4a
@@ -61,7 +61,7 @@ def _exact(self:AlignmentRegularizer, loss, weights, probs, strength):
     objective = loss - strength*sum((g*d).sum() for g, d in zip(live, u))
     return torch.autograd.grad(objective, weights, materialize_grads=True), layer_grads, value
 
-# %% ../nbs/04_regularizer.ipynb #c4b401bf
+# %% ../nbs/04_regularizer.ipynb #c15f9c3b
 def _plain(loss, weights, probs, reduce):
     grads = torch.autograd.grad(loss, [*probs, *weights], allow_unused=True)
     at_p = [torch.zeros_like(w) if g is None else g for g, w in zip(grads[len(probs):], weights)]
@@ -75,7 +75,7 @@ def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, u, at_p, rew
         rewind()
         loss = loss_fn([p.detach() + move*d for p, d in zip(probs, unit)])
         return torch.autograd.grad(loss, weights, materialize_grads=True)
-    with frozen_statistics(self.model):
+    with frozen_statistics(self.model), full_float32():
         hi, lo = at(self.epsilon), at(-self.epsilon) if self.gradient == 'central' else at_p
     width = self.epsilon*(2 if self.gradient == 'central' else 1)
     return [(h - l)*(norm/width) for h, l in zip(hi, lo)]

@@ -136,7 +136,7 @@ def readme(pages):
     body, res = MarkdownExporter().from_notebook_node(nb, {'output_files_dir': 'index_files', 'unique_key': 'index'})
     body = re.sub(r'!\[\w+\](?=\(index_files/index_(\d+)_)', lambda m: f'![{nb.cells[int(m[1])].metadata["alt"]}]', body)
     body = re.sub(r'<style.*?</style>\n?', '', body, flags=re.S)  # GitHub shows it as text
-    (ROOT/'README.md').write_text(re.sub(r'\n{3,}', '\n\n', body).strip() + '\n', encoding='utf-8')
+    (ROOT/'README.md').write_text(re.sub(r'\n([ ]*\n)+\n*', '\n\n', body).strip() + '\n', encoding='utf-8')
     for old in (ROOT/'index_files').glob('index_*'): old.unlink()
     for name, data in res['outputs'].items():
         (ROOT/name).parent.mkdir(exist_ok=True)
