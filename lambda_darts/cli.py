@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['command', 'lambda_darts_search', 'lambda_darts_query']
 
-# %% ../nbs/18_cli.ipynb #7a86fe1f
+# %% ../nbs/18_cli.ipynb #59125576
 import sys
 from functools import wraps
 import fastcore
 from fastcore.script import anno_parser
+from .config import make_config
 from .data import load_data
-from .genotype import read_genotype
 from .diagnostics import explain
+from .genotype import read_genotype
 from .nasbench import NASBench201
-from .search import Search, make_config
+from .search import Search
 
 # %% ../nbs/18_cli.ipynb #03e2bc56
 def _spelled(argv): # every option as this fastcore spells it
@@ -38,7 +39,14 @@ def command(func): # a documented function
         except KeyboardInterrupt: sys.exit(print('stopped; the same command goes on from the last epoch', file=sys.stderr) or 130)
     return main
 
-# %% ../nbs/18_cli.ipynb #9034f9b9
+# %% ../nbs/18_cli.ipynb #e38d9e28
+def _run_search(data, root, download, size, split, device, table, out, tensorboard, quiet, seed, **config):
+    pictures = load_data(data, root, size, download, split, seed)
+    search = Search(make_config(seed=seed, **config), pictures, out, device, table, not quiet, tensorboard)
+    print(f'{pictures}\n{search.out}')
+    print(search.run().summary())
+
+# %% ../nbs/18_cli.ipynb #92cfca12
 @command
 def lambda_darts_search(
     space:str='nb201',         # search space: nb201
@@ -65,14 +73,9 @@ def lambda_darts_search(
     tensorboard:bool=False,    # write TensorBoard events (extra: tensorboard)
     quiet:bool=False):         # no progress bar
     "Search a cell with Λ-DARTS"
-    config = make_config(preset, space, regularizer, gradient, seed, strength=strength, epsilon=epsilon, epochs=epochs,
-                         batch_size=batch_size, channels=channels, cells=cells, lr=lr, alpha_lr=alpha_lr)
-    pictures = load_data(data, root, size, download, split, seed)
-    search = Search(config, pictures, out, device, table, not quiet, tensorboard)
-    print(f'{pictures}\n{search.out}')
-    print(search.run().summary())
+    _run_search(**locals())
 
-# %% ../nbs/18_cli.ipynb #80c02f55
+# %% ../nbs/18_cli.ipynb #f2e45597
 @command
 def lambda_darts_query(
     cell:str,        # a NAS-Bench-201 string, a genotype.json, or a run's folder

@@ -13,7 +13,7 @@ from .genotype import Genotype
 from .ops import ConvFan, ReLUConvBN, make_fan
 from .spaces import Space, discretize, get_space, op_mask
 
-# %% ../nbs/08_supernet.ipynb #48ca1684
+# %% ../nbs/08_supernet.ipynb #84f77155
 def _plan(space, ops, i): # operation -> (edges that leave state i and offer it, their columns)
     plan = {}
     for e, (source, _) in enumerate(space.edges):
@@ -21,6 +21,7 @@ def _plan(space, ops, i): # operation -> (edges that leave state i and offer it,
             for c, o in enumerate(ops[e]): plan.setdefault(o, []).append((e, c))
     return {o: tuple(map(list, zip(*ec))) for o, ec in plan.items() if o != 'none'}
 
+# %% ../nbs/08_supernet.ipynb #bde4e0ff
 class Cell(nn.Module):
     "A cell of a supernet at stride 1, computed state by state"
     def __init__(self,
@@ -48,7 +49,7 @@ class Cell(nn.Module):
         states.append(sums[-1])
         return torch.cat([states[j] for j in self.space.concat], 1) if len(self.space.concat) > 1 else states[self.space.concat[0]]
 
-# %% ../nbs/08_supernet.ipynb #202c59a1
+# %% ../nbs/08_supernet.ipynb #9bb7aca5
 class Reduction(nn.Module):
     "Residual block of stride 2: two 3×3 ReLU-conv-BN beside 2×2 pooling and a 1×1 convolution (paper.md §4)"
     def __init__(self,
@@ -68,7 +69,7 @@ def _skeleton(space, C, N, classes, in_channels): # stem, layers from input to o
     head = nn.Sequential(nn.BatchNorm2d(4*C), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4*C, classes))
     return stem, nn.ModuleList(layers), head
 
-# %% ../nbs/08_supernet.ipynb #e4994a6f
+# %% ../nbs/08_supernet.ipynb #fb01a69c
 class Supernet(nn.Module):
     "All networks of a space at once"
     def __init__(self,
@@ -91,7 +92,7 @@ class Supernet(nn.Module):
     reductions = 2 # times that the side of a picture is halved
     def mask(self, kind): return getattr(self, f'{kind}_mask') # (edges, operations), bool
 
-# %% ../nbs/08_supernet.ipynb #0a404009
+# %% ../nbs/08_supernet.ipynb #eb906142
 @patch
 def probs(self:Supernet) -> dict: # kind of cell -> mixing weights (edges, operations), differentiable in α
     "The softmax of α; padding gets exactly 0"

@@ -41,7 +41,7 @@ def undocumented(o):
     what = o.__init__ if inspect.isclass(o) and '__init__' in vars(o) and not hasattr(o, '__dataclass_fields__') else o
     missing = [] if inspect.getdoc(o) else ['docstring']
     if inspect.isclass(o) and what is o: return missing  # a value: its fields are not parameters of a call
-    return missing + [k for k, d in docments(what, full=True, returns=False).items() if k != 'self' and not d.docment]
+    return missing + [k for k, d in docments(what, full=True, returns=False).items() if k != 'self' and not d.docment and d.kind is not inspect.Parameter.VAR_KEYWORD]
 
 
 @pytest.mark.parametrize('file', MODULES, ids=name)
