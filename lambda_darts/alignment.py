@@ -54,11 +54,11 @@ def centre(grads:list|Tensor,    # layer gradients, each (edges, operations)
     mask = torch.ones_like(grads[0]) if mask is None else mask.to(grads[0])
     return [(g - (g*mask).sum(-1, keepdim=True)/mask.sum(-1, keepdim=True)) * mask for g in grads]
 
-# %% ../nbs/03_alignment.ipynb #6aa05aea
+# %% ../nbs/03_alignment.ipynb #c542f6cb
 def directions(grads:list|Tensor,  # layer gradients, one per layer
                kind:str='cosine',  # 'cosine' or 'sign'
               ) -> Tensor: # (layers, numbers per layer): row l is u_l; 0 for a layer whose gradient is 0
-    "u_l, the derivative of `alignment` with respect to each layer gradient (paper.md §2; Λ-DARTS, ICLR 2023)"
+    "u_l, the derivative of `alignment` with respect to each layer gradient (Λ-DARTS, ICLR 2023)"
     _check(kind)
     G = stack(grads)
     w = 2 / (len(G)*(len(G) - 1))

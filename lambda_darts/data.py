@@ -47,10 +47,10 @@ class Data:
         return (f'{self.name}: {len(self.train)} train, {len(self.valid)} valid, {test} test pictures of '
                 f'{self.channels}x{self.size[0]}x{self.size[1]}, {self.n_classes} classes')
 
-# %% ../nbs/09_data.ipynb #b18b7dc3
+# %% ../nbs/09_data.ipynb #94fd3cb7
 def pixel_statistics(images:torch.Tensor): # (n, channels, height, width), uint8
     "Mean and standard deviation per channel of pixels scaled to 0..1"
-    value, stats = torch.arange(256, dtype=torch.float64)/255, []
+    value, stats = torch.arange(256)/255., []
     for c in range(images.shape[1]):
         share = torch.bincount(images[:, c].flatten(), minlength=256).double()/images[:, c].numel()
         mean = (share*value).sum()

@@ -105,7 +105,7 @@ def _steps(self:Search, epoch): # one (α step, ω step) after the other; epoch 
         if not c.alpha_first: a = alpha()
         yield a, w
 
-# %% ../nbs/13_search.ipynb #ce6c54a5
+# %% ../nbs/13_search.ipynb #4a09255e
 @patch
 def _finite(self:Search, epoch, steps):
     losses = torch.stack([torch.stack([a['loss'], w['loss']]) for a, w in steps])
@@ -121,13 +121,13 @@ def _epoch(self:Search, epoch, bar):
     for a, w in self._steps(epoch):
         steps.append((a, w)); bar.update()
         if len(steps) % 20 == 1:
-            self._finite(epoch, steps[-20:] if len(steps) < 20 else steps)
+            self._finite(epoch, steps)
             bar.set_postfix_str(f"loss {w['loss']:.3f} acc {w['correct']/self.config.batch_size:.0%} "
                                 f"Λ {w['alignment']:.2f} skips {self.genotype.skip_share():.0%}", refresh=False)
     self._finite(epoch, steps)
     return steps
 
-# %% ../nbs/13_search.ipynb #da3a37cd
+# %% ../nbs/13_search.ipynb #d688be88
 @patch
 @torch.no_grad()
 def evaluate(self:Search,
@@ -145,14 +145,15 @@ def _row(self:Search, epoch, steps, start):
     a, w = ({k: torch.stack([s[i][k].float() for s in steps]).mean(0) for k in steps[0][i]} for i in (0, 1))
     (loss, acc), g, c = self.evaluate(), self.genotype, self.config
     probs = self.net.probs()
-    row = dict(epoch=epoch+1, strength=ramp(c.strength, epoch, c.epochs), train_loss=w['loss'].item(), train_acc=w['correct'].item()/c.batch_size,
+    row = {'epoch': epoch+1, 'lambda': ramp(c.strength, epoch, c.epochs)} | dict(
+               train_loss=w['loss'].item(), train_acc=w['correct'].item()/c.batch_size,
                valid_loss=loss, valid_acc=acc, alignment_train=w['alignment'].item(), alignment_valid=a['alignment'].item(),
                saturation=sum(saturation(p, self.net.mask(k)).item() for k, p in probs.items())/len(probs),
                skip_share=g.skip_share(), genotype=g.to_nasbench201())
     row.update({f'grad_norm_{l}': n for l, n in enumerate(w['norms'].tolist())})
     return dict(row, seconds=round(time.perf_counter() - start, 3))
 
-# %% ../nbs/13_search.ipynb #27c54a26
+# %% ../nbs/13_search.ipynb #da3826f7
 @patch(as_prop=True)
 def checkpoint(self:Search) -> Path: return self.out/'checkpoint.pt'
 
@@ -171,14 +172,18 @@ def save(self:Search):
     self._write()
 
 @patch
+def _true_acc(self:Search, g): # of a table that may hold a part of the space
+    return self.truth[g].true_acc if g in self.truth else float('nan')
+
+@patch
 def _write(self:Search): # what people read: history.csv, genotype.json, cell.svg
     history = self.history
-    if self.truth is not None: history['true_acc'] = [self.truth[g].true_acc for g in history.genotype]
+    if self.truth is not None: history['true_acc'] = [self._true_acc(g) for g in history.genotype]
     write_text(self.out/'history.csv', history.to_csv(index=False))
     self.genotype.save(self.out/'genotype.json')
     self.genotype.save_svg(self.out/'cell.svg')
 
-# %% ../nbs/13_search.ipynb #0b24f01b
+# %% ../nbs/13_search.ipynb #5876d7d2
 @patch
 def resume(self:Search):
     "Go on from the folder's checkpoint"
@@ -196,12 +201,14 @@ def resume(self:Search):
 @patch
 def _open(self:Search):
     if self.out.exists() and not self.out.is_dir(): raise ValueError(f'out {self.out} is a file: choose a folder')
+    for part in self.out.glob('.*.part'): part.unlink()   # what a kill left half written
     if self.checkpoint.exists(): return self.resume()
+    set_seed(self.config.seed)                # whatever has been drawn since this object was made
     versions = {p: importlib.metadata.version(p) for p in ('torch', 'torchvision', 'numpy')} | dict(python=platform.python_version())
     about = dict(self.identity, device=str(self.device), threads=torch.get_num_threads(), versions=versions)
     write_text(self.out/'config.json', json.dumps(about, indent=1) + '\n')
 
-# %% ../nbs/13_search.ipynb #9f4543a8
+# %% ../nbs/13_search.ipynb #94ca6eac
 def _writer(): # TensorBoard's, or a ValueError that says how to get it
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError: raise ValueError("tensorboard is not installed: pip install 'lambda_darts[tensorboard]'") from None
@@ -224,12 +231,13 @@ def run(self:Search):
             start = time.perf_counter()
             self.rows.append(self._row(epoch, self._epoch(epoch, bar), start))
             self.save()
-            if board: [board.add_scalar(k, v, epoch+1) for k, v in self.rows[-1].items() if isinstance(v, float)]
+            for k, v in self.rows[-1].items():
+                if board and isinstance(v, float): board.add_scalar(k, v, epoch+1)
     if board: board.close()
     self._write()
     return self
 
-# %% ../nbs/13_search.ipynb #91823b14
+# %% ../nbs/13_search.ipynb #8908434a
 @patch
 def summary(self:Search) -> str: # a few lines
     "The cell, how it came out, and where its files are"
@@ -238,6 +246,6 @@ def summary(self:Search) -> str: # a few lines
              f'Λ         {last.alignment_train:.3f} on the training half, {last.alignment_valid:.3f} on the validation half',
              f'skips     {g.skip_share():.0%} of the edges are skip_connect or none',
              f'accuracy  {last.valid_acc:.1%} of the validation half, by the supernet']
-    if self.truth is not None: lines.append(f'truth     {self.truth[g].true_acc:.2f} % CIFAR-10 test accuracy of the trained cell (table)')
+    if self.truth is not None: lines.append(f'truth     {self._true_acc(g):.2f} % CIFAR-10 test accuracy of the trained cell, by the table (nan: not in it)')
     if g.collapsed: lines.append(f'warning   {explain(g)} Try a regularizer (cosine or sign), a larger strength or a smaller alpha_lr.')
     return '\n'.join([*lines, f"files     {self.out}: {', '.join(sorted(p.name for p in self.out.glob('[a-z]*')))}"])
