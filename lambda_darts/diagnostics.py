@@ -22,15 +22,17 @@ def explain(genotype:Genotype # the cell that a search ended with
                                       'and no path from input to output passes an operation with weights.')
     return f'The cell has collapsed: {idle} of {len(edges)} edges are skip_connect or none.'
 
-# %% ../nbs/12_diagnostics.ipynb #e99a5196
+# %% ../nbs/12_diagnostics.ipynb #02c0a0c4
 STYLES = (('#d55e00', '--'), ('#0072b2', '-'), ('#009e73', '-.'), ('#cc79a7', ':')) # colour-blind safe, apart in black and white
 PANELS = dict(alignment_train='alignment Λ on the training half', true_acc='CIFAR-10 test accuracy of\nthe cell of the epoch (%)')
 
 def plot_collapse(groups:dict,          # label -> list of histories (data frames), one per seed
                   columns:dict=PANELS): # column of the history -> label of its axis
-    "Columns of the histories over the epochs: thin lines are seeds, thick lines their mean"
-    fig, axs = plt.subplots(1, len(columns), figsize=(4.6*len(columns), 3.4), squeeze=False)
-    for ax, (column, label) in zip(axs[0], columns.items()):
+    "Columns of the histories over the epochs: thin lines are seeds, thick lines their mean; two panels a row"
+    rows = (len(columns) + 1)//2
+    fig, axs = plt.subplots(rows, 2, figsize=(9.2, 3.4*rows), squeeze=False)
+    for ax in axs.flat[len(columns):]: ax.remove()
+    for ax, (column, label) in zip(axs.flat, columns.items()):
         for (name, runs), (color, ls) in zip(groups.items(), STYLES):
             for h in runs: ax.plot(h.epoch, h[column], color=color, lw=.6, alpha=.45)
             mean = pd.concat([h.set_index('epoch')[column] for h in runs], axis=1).dropna().mean(axis=1)

@@ -3,6 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 ROOT = str(Path(__file__).resolve().parents[1])
 
@@ -13,3 +14,5 @@ def environment(monkeypatch):
     monkeypatch.setenv('IN_TEST', '1')
     monkeypatch.setenv('PYTHONPATH', os.pathsep.join(filter(None, [ROOT, os.environ.get('PYTHONPATH')])))
     monkeypatch.syspath_prepend(ROOT)
+    yield
+    torch.set_default_dtype(torch.float32)  # a chapter that failed half-way may have left another
