@@ -208,7 +208,7 @@ def _open(self:Search):
     about = dict(self.identity, device=str(self.device), threads=torch.get_num_threads(), versions=versions)
     write_text(self.out/'config.json', json.dumps(about, indent=1) + '\n')
 
-# %% ../nbs/13_search.ipynb #94ca6eac
+# %% ../nbs/13_search.ipynb #c4c8716f
 def _writer(): # TensorBoard's, or a ValueError that says how to get it
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError: raise ValueError("tensorboard is not installed: pip install 'lambda_darts[tensorboard]'") from None
@@ -219,14 +219,15 @@ def _board(self:Search): # a TensorBoard writer, or None
     return _writer()(self.out/'tensorboard', purge_step=len(self.rows) + 1) if self.tensorboard else None
 
 @patch
-def run(self:Search):
+def run(self:Search,
+        until:int|None=None): # stop after this epoch; None: the last one
     "Search until all epochs are done; goes on where the folder says the search is"
     self._open()
     board, c = self._board(), self.config
     per_epoch = len(self.data.train)//c.batch_size
     bar = tqdm(total=c.epochs*per_epoch, initial=len(self.rows)*per_epoch, unit='step', disable=not self.progress)
     with bar, full_float32():
-        for epoch in range(len(self.rows), c.epochs):
+        for epoch in range(len(self.rows), c.epochs if until is None else min(until, c.epochs)):
             bar.set_description(f'epoch {epoch+1}/{c.epochs}')
             start = time.perf_counter()
             self.rows.append(self._row(epoch, self._epoch(epoch, bar), start))

@@ -163,10 +163,12 @@ def _find(data, root, size, download):
     raise ValueError(f'unknown data {data!r}: use digits, a set of torchvision (CIFAR10, CIFAR100, SVHN, FashionMNIST, ...), '
                      'an .npz file or a folder')
 
-# %% ../nbs/08a_sources.ipynb #f1b41e64
+# %% ../nbs/08a_sources.ipynb #1c45ee85
 def _classes(names, labels, test_labels):
     "A name for every class"
     if len(labels.unique()) < 2: raise ValueError(f'labels name {len(labels.unique())} class: two at least are needed')
+    if names is None and int(labels.max()) >= len(labels):
+        raise ValueError(f'label {int(labels.max())} appears, but there are only {len(labels)} pictures: number the classes from 0')
     if names is None: names = range(int(labels.max()) + 1)
     names = [str(c[0] if isinstance(c, tuple) else c) for c in names]  # Imagenette has tuples of synonyms
     top = max(int(y.max()) for y in (labels, test_labels) if y is not None and len(y))
