@@ -52,16 +52,28 @@ def _numbers(grads, reduce): # detached layer gradients, averaged over ranks whe
     flat = reduce(torch.cat([g.flatten() for g in grads]))
     return [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in grads]), grads)]
 
-# %% ../nbs/04_regularizer.ipynb #533e4eb9
+# %% ../nbs/04_regularizer.ipynb #fcff8492
+def _twice_differentiable(grads): # ValueError where the graph of the layer gradients holds torch's guard
+    seen, todo = set(), [g.grad_fn for g in grads if g is not None]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen: continue
+        if node.name() == 'torch::autograd::Error':
+            raise ValueError("gradient 'exact' met an operation marked once_differentiable: use 'central' or 'forward'")
+        seen.add(node)
+        todo += [n for n, _ in node.next_functions]
+
+# %% ../nbs/04_regularizer.ipynb #ca66b9b0
 @patch
 def _exact(self:AlignmentRegularizer, loss, weights, probs, strength):
     live = torch.autograd.grad(loss, probs, create_graph=True, allow_unused=True)
+    _twice_differentiable(live)
     layer_grads = _numbers(live, self.reduce)
     value, u = self.aim(layer_grads)
     objective = loss - strength*sum((g*d).sum() for g, d in zip(live, u))
     return torch.autograd.grad(objective, weights, materialize_grads=True), layer_grads, value
 
-# %% ../nbs/04_regularizer.ipynb #c15f9c3b
+# %% ../nbs/04_regularizer.ipynb #c395baf5
 def _plain(loss, weights, probs, reduce):
     grads = torch.autograd.grad(loss, [*probs, *weights], allow_unused=True)
     at_p = [torch.zeros_like(w) if g is None else g for g, w in zip(grads[len(probs):], weights)]
@@ -80,7 +92,7 @@ def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, u, at_p, rew
     width = self.epsilon*(2 if self.gradient == 'central' else 1)
     return [(h - l)*(norm/width) for h, l in zip(hi, lo)]
 
-# %% ../nbs/04_regularizer.ipynb #55dc89a9
+# %% ../nbs/04_regularizer.ipynb #796520a8
 @patch
 def __call__(self:AlignmentRegularizer,
              loss_fn:Callable,    # loss_fn(probs) -> scalar loss; the same function at each call (same batch)
