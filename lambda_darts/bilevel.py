@@ -5,21 +5,20 @@
 # %% auto #0
 __all__ = ['optimizers', 'ramp', 'alpha_step', 'weight_step']
 
-# %% ../nbs/10_bilevel.ipynb #72fc17e3
+# %% ../nbs/10_bilevel.ipynb #3260a463
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .alignment import alignment
 from .regularizer import AlignmentRegularizer
 from .supernet import Supernet
 
-# %% ../nbs/10_bilevel.ipynb #fca70737
+# %% ../nbs/10_bilevel.ipynb #41a886bf
 def optimizers(net:Supernet,    # whose weights and α are trained
                lr:float,        # of ω at the start
                alpha_lr:float,  # of α, constant
                epochs:int,      # length of the cosine schedule
               ) -> tuple: # of ω, of α, the schedule of ω
-    "SGD for ω, Adam for α, as published (paper.md §3)"
+    "SGD for ω, Adam for α, as published (Λ-DARTS, ICLR 2023)"
     sgd = torch.optim.SGD(net.weights(), lr, momentum=.9, weight_decay=3e-4)
     adam = torch.optim.Adam(net.alphas.parameters(), alpha_lr, betas=(.5, .999), weight_decay=1e-3)
     return sgd, adam, torch.optim.lr_scheduler.CosineAnnealingLR(sgd, max(1, epochs), eta_min=min(.001, lr))
@@ -32,12 +31,12 @@ def ramp(strength:float, # λ at the end
     "λ in `epoch`"
     return strength*epoch/(epochs - 1) if epochs > 1 else strength
 
-# %% ../nbs/10_bilevel.ipynb #20117ce4
+# %% ../nbs/10_bilevel.ipynb #a26833e1
 def alpha_step(net:Supernet,                    # the supernet, in training mode
                optimizer:torch.optim.Optimizer, # of α
                x:Tensor,                        # pictures of the validation half
                y:Tensor,                        # their labels
-               groups:list,                     # of layers whose alignment is measured
+               regularizer:AlignmentRegularizer, # measures the alignment
               ) -> dict: # loss, correct (count), alignment; tensors on the device
     "One first-order step of α (DARTS, ICLR 2019)"
     mixing = net.mixing()
@@ -48,8 +47,7 @@ def alpha_step(net:Supernet,                    # the supernet, in training mode
     alphas = list(net.alphas.parameters())
     for a, g in zip(alphas, torch.autograd.grad(mixing, alphas, layer_grads)): a.grad = g
     optimizer.step()
-    value = sum(alignment([layer_grads[i] for i in g]) for g in groups)
-    return dict(loss=loss.detach(), correct=(logits.argmax(1) == y).sum(), alignment=value)
+    return dict(loss=loss.detach(), correct=(logits.argmax(1) == y).sum(), alignment=regularizer.measure(layer_grads))
 
 # %% ../nbs/10_bilevel.ipynb #96cdf116
 def weight_step(net:Supernet,                    # the supernet, in training mode

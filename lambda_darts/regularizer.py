@@ -30,18 +30,26 @@ class AlignmentRegularizer:
         self.kind, self.gradient, self.epsilon, self.groups = kind, gradient, epsilon, groups
         self.reduce, self.model = reduce, model
 
-# %% ../nbs/04_regularizer.ipynb #6f1f1798
+# %% ../nbs/04_regularizer.ipynb #766cd9a2
+@patch
+def _groups(self:AlignmentRegularizer, layer_grads): return self.groups or [range(len(layer_grads))]
+
+@patch
+def measure(self:AlignmentRegularizer,
+            layer_grads:list # one gradient per layer
+           ) -> Tensor: # a scalar
+    "The alignment of the layers, summed over the groups"
+    return sum(alignment([layer_grads[i] for i in group], self.kind) for group in self._groups(layer_grads))
+
 @patch
 def aim(self:AlignmentRegularizer,
         layer_grads:list # one gradient per layer
-       ) -> tuple: # Λ summed over the groups; one direction per layer, in the layer's shape
-    "The alignment of the layers and the direction u_l in which it grows"
-    value, u = 0, [torch.zeros_like(g) for g in layer_grads]
-    for group in self.groups or [range(len(layer_grads))]:
-        grads = [layer_grads[i] for i in group]
-        value = value + alignment(grads, self.kind)
-        for i, d in zip(group, directions(grads, self.kind)): u[i] = d.view_as(u[i])
-    return value, u
+       ) -> list: # one direction per layer, in the layer's shape
+    "The direction u_l in which the alignment grows"
+    u = [torch.zeros_like(g) for g in layer_grads]
+    for group in self._groups(layer_grads):
+        for i, d in zip(group, directions([layer_grads[i] for i in group], self.kind)): u[i] = d.view_as(u[i])
+    return u
 
 # %% ../nbs/04_regularizer.ipynb #e99999ce
 def _numbers(grads, reduce): # detached layer gradients, averaged over ranks where asked for
@@ -63,15 +71,14 @@ def _twice_differentiable(grads): # ValueError where the graph of the layer grad
         seen.add(node)
         todo += [n for n, _ in node.next_functions]
 
-# %% ../nbs/04_regularizer.ipynb #ca66b9b0
+# %% ../nbs/04_regularizer.ipynb #538c5fbf
 @patch
 def _exact(self:AlignmentRegularizer, loss, weights, probs, strength):
     live = torch.autograd.grad(loss, probs, create_graph=True, allow_unused=True)
     _twice_differentiable(live)
     layer_grads = _numbers(live, self.reduce)
-    value, u = self.aim(layer_grads)
-    objective = loss - strength*sum((g*d).sum() for g, d in zip(live, u))
-    return torch.autograd.grad(objective, weights, materialize_grads=True), layer_grads, value
+    objective = loss - strength*sum((g*u).sum() for g, u in zip(live, self.aim(layer_grads)))
+    return torch.autograd.grad(objective, weights, materialize_grads=True), layer_grads
 
 # %% ../nbs/04_regularizer.ipynb #c395baf5
 def _plain(loss, weights, probs, reduce):
@@ -92,7 +99,7 @@ def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, u, at_p, rew
     width = self.epsilon*(2 if self.gradient == 'central' else 1)
     return [(h - l)*(norm/width) for h, l in zip(hi, lo)]
 
-# %% ../nbs/04_regularizer.ipynb #796520a8
+# %% ../nbs/04_regularizer.ipynb #01b964d3
 @patch
 def __call__(self:AlignmentRegularizer,
              loss_fn:Callable,    # loss_fn(probs) -> scalar loss; the same function at each call (same batch)
@@ -105,11 +112,10 @@ def __call__(self:AlignmentRegularizer,
     weights, probs = list(weights), [p.detach().requires_grad_() for p in probs]
     rewind, loss = replay(probs[0].device), loss_fn(probs)
     if strength and self.gradient == 'exact':
-        weight_grads, layer_grads, value = self._exact(loss, weights, probs, strength)
+        weight_grads, layer_grads = self._exact(loss, weights, probs, strength)
     else:
         weight_grads, layer_grads = _plain(loss, weights, probs, self.reduce)
-        value, u = self.aim(layer_grads)
         if strength:
-            up = self._difference(loss_fn, weights, probs, u, weight_grads, rewind)
+            up = self._difference(loss_fn, weights, probs, self.aim(layer_grads), weight_grads, rewind)
             weight_grads = [g - strength*d for g, d in zip(weight_grads, up)]
-    return loss.detach(), list(weight_grads), layer_grads, value
+    return loss.detach(), list(weight_grads), layer_grads, self.measure(layer_grads)

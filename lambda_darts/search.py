@@ -54,7 +54,7 @@ class Search:
         self.data = self.data.to(self.device)
         self._build()
 
-# %% ../nbs/13_search.ipynb #21e5a3f3
+# %% ../nbs/13_search.ipynb #6f326c94
 @patch(as_prop=True)
 def default_folder(self:Search) -> Path:
     "runs/<space>-<data>-<regularizer>-s<seed>-<hash of the configuration>"
@@ -68,8 +68,8 @@ def _build(self:Search):
     set_seed(c.seed)
     self.net = Supernet(c.space, c.channels, c.cells, self.data.n_classes, self.data.channels).to(self.device)
     kind = 'cosine' if c.regularizer == 'none' else c.regularizer       # DARTS reports Λ too, at strength 0
-    self.groups = [[i for i, k in enumerate(self.net.kinds) if k == 'normal']]
-    self.regularizer = AlignmentRegularizer(kind, c.gradient, c.epsilon, groups=self.groups, model=self.net)
+    normal = [i for i, k in enumerate(self.net.kinds) if k == 'normal']
+    self.regularizer = AlignmentRegularizer(kind, c.gradient, c.epsilon, groups=[normal], model=self.net)
     self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs)
     self.rows = []
 
@@ -88,7 +88,7 @@ def finished(self:Search) -> bool:
     "Have all epochs been run?"
     return len(self.rows) >= self.config.epochs
 
-# %% ../nbs/13_search.ipynb #945fb0a1
+# %% ../nbs/13_search.ipynb #9f09c080
 @patch
 def _valid_batches(self:Search, epoch): # of the validation half, as many as are asked for
     for again in itertools.count():
@@ -98,7 +98,7 @@ def _valid_batches(self:Search, epoch): # of the validation half, as many as are
 def _steps(self:Search, epoch): # one (α step, ω step) after the other; epoch from 0
     c, valid = self.config, self._valid_batches(epoch)
     strength = ramp(c.strength, epoch, c.epochs)
-    alpha = lambda: alpha_step(self.net, self.adam, *next(valid), self.groups)
+    alpha = lambda: alpha_step(self.net, self.adam, *next(valid), self.regularizer)
     for x, y in self.data.batches('train', c.batch_size, c.seed, epoch, self.device):
         if c.alpha_first: a = alpha()
         w = weight_step(self.net, self.regularizer, self.sgd, x, y, strength)

@@ -49,9 +49,9 @@ class Cell(nn.Module):
         states.append(sums[-1])
         return torch.cat([states[j] for j in self.space.concat], 1) if len(self.space.concat) > 1 else states[self.space.concat[0]]
 
-# %% ../nbs/08_supernet.ipynb #9bb7aca5
+# %% ../nbs/08_supernet.ipynb #26cc7fbf
 class Reduction(nn.Module):
-    "Residual block of stride 2: two 3×3 ReLU-conv-BN beside 2×2 pooling and a 1×1 convolution (paper.md §4)"
+    "Residual block of stride 2: two 3×3 ReLU-conv-BN beside 2×2 pooling and a 1×1 convolution (NAS-Bench-201, ICLR 2020)"
     def __init__(self,
                  c_in:int,   # channels in
                  c_out:int): # channels out
