@@ -9,7 +9,7 @@ __all__ = ['stack', 'pairwise', 'alignment', 'centre', 'directions']
 import torch
 from torch import Tensor
 
-# %% ../nbs/03_alignment.ipynb #9ca1507a
+# %% ../nbs/03_alignment.ipynb #ea0e30d2
 def stack(grads:list|Tensor # one tensor per layer, all of the same shape; or a tensor whose rows are layers
          ) -> Tensor: # (layers, numbers per layer)
     "Layer gradients as the rows of a matrix; ValueError for fewer than two layers"
@@ -19,7 +19,7 @@ def stack(grads:list|Tensor # one tensor per layer, all of the same shape; or a 
         raise ValueError(f'layers of one group need gradients of one shape, got {[tuple(g.shape) for g in grads]}')
     return torch.stack([g.flatten() for g in grads])
 
-# %% ../nbs/03_alignment.ipynb #6a95e6fa
+# %% ../nbs/03_alignment.ipynb #28be2c3c
 def _inverse(x): return torch.where(x > 0, 1/x.where(x > 0, torch.ones_like(x)), torch.zeros_like(x))
 
 def _units(G): return G * _inverse(G.norm(dim=1, keepdim=True))
@@ -37,7 +37,7 @@ def pairwise(grads:list|Tensor,  # layer gradients, one per layer
     A = G.abs()
     return G @ G.T * _inverse(A @ A.T)
 
-# %% ../nbs/03_alignment.ipynb #aa2fc29a
+# %% ../nbs/03_alignment.ipynb #6682a001
 def alignment(grads:list|Tensor,  # layer gradients, one per layer
               kind:str='cosine',  # 'cosine' or 'sign'
              ) -> Tensor: # a scalar in [-1, 1]
@@ -46,7 +46,7 @@ def alignment(grads:list|Tensor,  # layer gradients, one per layer
     L = len(R)
     return (R.sum() - R.trace()) / (L*(L - 1))
 
-# %% ../nbs/03_alignment.ipynb #fd6f0dec
+# %% ../nbs/03_alignment.ipynb #4b785ba1
 def centre(grads:list|Tensor,    # layer gradients, each (edges, operations)
            mask:Tensor|None=None # (edges, operations), True where the edge offers the operation; None: everywhere
           ) -> list: # the same shapes; 0 where the edge does not offer the operation
@@ -54,7 +54,7 @@ def centre(grads:list|Tensor,    # layer gradients, each (edges, operations)
     mask = torch.ones_like(grads[0]) if mask is None else mask.to(grads[0])
     return [(g - (g*mask).sum(-1, keepdim=True)/mask.sum(-1, keepdim=True)) * mask for g in grads]
 
-# %% ../nbs/03_alignment.ipynb #c542f6cb
+# %% ../nbs/03_alignment.ipynb #7179ab70
 def directions(grads:list|Tensor,  # layer gradients, one per layer
                kind:str='cosine',  # 'cosine' or 'sign'
               ) -> Tensor: # (layers, numbers per layer): row l is u_l; 0 for a layer whose gradient is 0

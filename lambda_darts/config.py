@@ -9,10 +9,13 @@ __all__ = ['PRESETS', 'Config', 'strength_of', 'make_config']
 from dataclasses import dataclass, fields
 from .spaces import get_space
 
-# %% ../nbs/12a_config.ipynb #cb4f497e
-PRESETS = dict(
-    quick=dict(epochs=25, channels=8, cells=1, batch_size=64, lr=.025, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True),
-    paper=dict(epochs=100, channels=16, cells=5, batch_size=64, lr=.025, alpha_lr=1e-4, epsilon=1e-4, alpha_first=False))
+# %% ../nbs/12a_config.ipynb #7157f0bd
+_BOTH = dict(lr=.025, alpha_gradient='first', aligned='normal', partial=1)
+PRESETS = dict( # preset -> skeleton -> defaults
+    quick=dict(stages=dict(epochs=25, channels=8, cells=1, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True),
+               row=dict(epochs=15, channels=4, cells=5, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True)),
+    paper=dict(stages=dict(epochs=100, channels=16, cells=5, batch_size=64, alpha_lr=1e-4, epsilon=1e-4, alpha_first=False),
+               row=dict(epochs=50, channels=16, cells=8, batch_size=96, alpha_lr=3e-4, epsilon=1e-3, alpha_first=True)))
 
 @dataclass(frozen=True)
 class Config:
@@ -21,14 +24,17 @@ class Config:
     space: str         # search space
     regularizer: str   # 'none' (DARTS), 'cosine' (Λ) or 'sign'
     gradient: str      # of the regulariser: 'central', 'forward' or 'exact'
+    aligned: str       # which cells the regulariser sees: 'normal' (as published), 'reduce' or 'both'
     strength: float    # λ at the end of the ramp
     epsilon: float     # ε₀ of the difference gradients
     epochs: int        # passes over the training half
     batch_size: int    # pictures per batch
     channels: int      # of the first stage
-    cells: int         # N, cells per stage
+    cells: int         # all cells, or N per stage where the space has no reduction cell
+    partial: int       # 1/partial of the channels go through the operations (PC-DARTS); 1: all
     lr: float          # of ω at the start
     alpha_lr: float    # of α
+    alpha_gradient: str # 'first' order, 'second' (by a difference, as published) or 'second-exact'
     alpha_first: bool  # the order of the two steps
     seed: int          # of everything
 
@@ -39,21 +45,24 @@ def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
     if regularizer == 'none': return 0.
     return 1. if gradient == 'exact' else dict(cosine=.25, sign=.125)[regularizer]
 
-# %% ../nbs/12a_config.ipynb #a555eece
+# %% ../nbs/12a_config.ipynb #4758c631
 def _check(config):
     def need(ok, message):
         if not ok: raise ValueError(message)
     c = config
     need(c.regularizer in ('none', 'cosine', 'sign'), f"unknown regularizer {c.regularizer!r}: use none, cosine or sign")
     need(c.gradient in ('central', 'forward', 'exact'), f"unknown gradient {c.gradient!r}: use central, forward or exact")
-    for name in ('epochs', 'batch_size', 'channels', 'cells'):
+    need(c.alpha_gradient in ('first', 'second', 'second-exact'), f"unknown alpha_gradient {c.alpha_gradient!r}: use first, second or second-exact")
+    need(c.aligned in ('normal', 'reduce', 'both'), f"unknown aligned {c.aligned!r}: use normal, reduce or both")
+    need(c.aligned == 'normal' or get_space(c.space).reduce, f"space {c.space!r} has no reduction cell: aligned must be normal, got {c.aligned}")
+    for name in ('epochs', 'batch_size', 'channels', 'cells', 'partial'):
         need(isinstance(getattr(c, name), int) and getattr(c, name) >= 1, f'{name} must be a whole number of at least 1, got {getattr(c, name)}')
     for name in ('lr', 'alpha_lr', 'epsilon'):
         need(0 < getattr(c, name) < float('inf'), f'{name} must be a positive number, got {getattr(c, name)}')
     need(0 <= c.strength < float('inf'), f'strength must be 0 or a positive number, got {c.strength}')
     need(0 <= c.seed < 2**63, f'seed must be 0 or a positive whole number, got {c.seed}')
 
-# %% ../nbs/12a_config.ipynb #5aed7099
+# %% ../nbs/12a_config.ipynb #4db8c4c9
 def make_config(preset:str='quick',        # 'quick' or 'paper'
                 space:str='nb201',         # a key of `spaces`
                 regularizer:str='cosine',  # 'none' (DARTS), 'cosine' (Λ) or 'sign'
@@ -67,8 +76,9 @@ def make_config(preset:str='quick',        # 'quick' or 'paper'
     for k in given:
         if k not in known: raise ValueError(f"unknown setting {k!r}: use {', '.join(sorted(known))}")
     given = {k: v for k, v in given.items() if v is not None}
+    defaults = _BOTH | PRESETS[preset]['row' if get_space(space).reduce else 'stages']
     strength = {} if regularizer not in ('none', 'cosine', 'sign') or 'strength' in given else dict(strength=strength_of(regularizer, gradient))
     config = Config(**dict(dict(preset=preset, space=get_space(space).name, regularizer=regularizer, gradient=gradient, seed=seed,
-                                strength=0.), **PRESETS[preset], **strength) | given)
+                                strength=0.), **defaults, **strength) | given)
     _check(config)
     return config

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['NB201_OPS', 'WEIGHTLESS', 'Genotype', 'read_genotype']
 
-# %% ../nbs/06_genotype.ipynb #a981c519
-import json, os, re
+# %% ../nbs/06_genotype.ipynb #8d97dc65
+import hashlib, json, os, re
 from dataclasses import dataclass, fields
 from pathlib import Path
 from fastcore.basics import patch
@@ -154,10 +154,21 @@ def to_nasbench201(self:Genotype) -> str: # '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|
           f'this genotype of space {self.space} is no NAS-Bench-201 cell, which has the form {_NB201_FORM} and node 3 as output')
     return arch
 
-# %% ../nbs/06_genotype.ipynb #ffe6fd92
-def read_genotype(text:str|os.PathLike) -> Genotype: # a NAS-Bench-201 string, a `genotype.json`, or a folder that holds one
+# %% ../nbs/06_genotype.ipynb #eef684cb
+@patch
+def to_line(self:Genotype) -> str: # what `read_genotype` reads
+    "The genotype in one line: the NAS-Bench-201 string where it is such a cell, or JSON"
+    return self.to_nasbench201() if self.space == 'nb201' else json.dumps(json.loads(self.to_json()), separators=(',', ':'))
+
+@patch(as_prop=True)
+def digest(self:Genotype) -> str: # 8 hexadecimal digits
+    "A short name for the cell: equal for equal cells, on every machine"
+    return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
+
+def read_genotype(text:str|os.PathLike) -> Genotype: # a cell in one line, a `genotype.json`, or a folder that holds one
     "The genotype that `text` names; an error of one line says what is accepted"
     text = os.fspath(text)
+    if text.startswith('{'): return Genotype.from_json(text)
     if os.path.isdir(text): return Genotype.load(Path(text)/'genotype.json')
     if os.path.isfile(text): return Genotype.load(text)
     if '|' in text: return Genotype.from_nasbench201(text)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from .core import frozen_statistics, full_float32, replay
 from .alignment import alignment, directions
 
-# %% ../nbs/04_regularizer.ipynb #d1758e4a
+# %% ../nbs/04_regularizer.ipynb #d703c69f
 class AlignmentRegularizer:
     "Weight gradient of the loss minus strength × alignment, for any model whose layers take mixing weights (Λ-DARTS, ICLR 2023)"
     def __init__(self,
@@ -30,7 +30,7 @@ class AlignmentRegularizer:
         self.kind, self.gradient, self.epsilon, self.groups = kind, gradient, epsilon, groups
         self.reduce, self.model = reduce, model
 
-# %% ../nbs/04_regularizer.ipynb #766cd9a2
+# %% ../nbs/04_regularizer.ipynb #7034d8fc
 @patch
 def _groups(self:AlignmentRegularizer, layer_grads): return self.groups or [range(len(layer_grads))]
 
@@ -51,7 +51,7 @@ def aim(self:AlignmentRegularizer,
         for i, d in zip(group, directions([layer_grads[i] for i in group], self.kind)): u[i] = d.view_as(u[i])
     return u
 
-# %% ../nbs/04_regularizer.ipynb #e99999ce
+# %% ../nbs/04_regularizer.ipynb #cbacf163
 def _numbers(grads, reduce): # detached layer gradients, averaged over ranks where asked for
     missing = [i for i, g in enumerate(grads) if g is None]
     if missing: raise ValueError(f'the loss does not depend on the mixing weights of layers {missing}: loss_fn must use its argument')
@@ -60,7 +60,7 @@ def _numbers(grads, reduce): # detached layer gradients, averaged over ranks whe
     flat = reduce(torch.cat([g.flatten() for g in grads]))
     return [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in grads]), grads)]
 
-# %% ../nbs/04_regularizer.ipynb #fcff8492
+# %% ../nbs/04_regularizer.ipynb #94fee178
 def _twice_differentiable(grads): # ValueError where the graph of the layer gradients holds torch's guard
     seen, todo = set(), [g.grad_fn for g in grads if g is not None]
     while todo:
@@ -71,7 +71,7 @@ def _twice_differentiable(grads): # ValueError where the graph of the layer grad
         seen.add(node)
         todo += [n for n, _ in node.next_functions]
 
-# %% ../nbs/04_regularizer.ipynb #538c5fbf
+# %% ../nbs/04_regularizer.ipynb #9f71be8e
 @patch
 def _exact(self:AlignmentRegularizer, loss, weights, probs, strength):
     live = torch.autograd.grad(loss, probs, create_graph=True, allow_unused=True)
@@ -80,7 +80,7 @@ def _exact(self:AlignmentRegularizer, loss, weights, probs, strength):
     objective = loss - strength*sum((g*u).sum() for g, u in zip(live, self.aim(layer_grads)))
     return torch.autograd.grad(objective, weights, materialize_grads=True), layer_grads
 
-# %% ../nbs/04_regularizer.ipynb #c395baf5
+# %% ../nbs/04_regularizer.ipynb #1fbb8431
 def _plain(loss, weights, probs, reduce):
     grads = torch.autograd.grad(loss, [*probs, *weights], allow_unused=True)
     at_p = [torch.zeros_like(w) if g is None else g for g, w in zip(grads[len(probs):], weights)]
@@ -99,7 +99,7 @@ def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, u, at_p, rew
     width = self.epsilon*(2 if self.gradient == 'central' else 1)
     return [(h - l)*(norm/width) for h, l in zip(hi, lo)]
 
-# %% ../nbs/04_regularizer.ipynb #01b964d3
+# %% ../nbs/04_regularizer.ipynb #7f21454c
 @patch
 def __call__(self:AlignmentRegularizer,
              loss_fn:Callable,    # loss_fn(probs) -> scalar loss; the same function at each call (same batch)

@@ -9,7 +9,7 @@ __all__ = ['shares', 'preferred', 'entropy', 'saturation', 'margin']
 import torch
 from torch import Tensor
 
-# %% ../nbs/02_saturation.ipynb #2bdc7cca
+# %% ../nbs/02_saturation.ipynb #9ddfdcc9
 def _layers(grads, mask): # (layers, edges, operations), 0 where the edge does not offer the operation
     if len({tuple(g.shape) for g in grads}) != 1:
         raise ValueError(f'layers of one group need gradients of one shape, got {[tuple(g.shape) for g in grads]}')
@@ -33,7 +33,7 @@ def preferred(grads:list|Tensor,    # layer gradients, each (edges, operations)
     G = _layers(grads, mask)
     return (G if mask is None else G.masked_fill(~mask.to(G.device), float('inf'))).argmin(-1)
 
-# %% ../nbs/02_saturation.ipynb #50ed6d0e
+# %% ../nbs/02_saturation.ipynb #c4d17dae
 def _edge_mean(value, n): # mean over the edges with something to decide
     choice = n > 1
     return value.where(choice, torch.zeros_like(value)).sum() / choice.sum().clamp_min(1)

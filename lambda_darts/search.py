@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Search']
 
-# %% ../nbs/13_search.ipynb #377ec1c2
+# %% ../nbs/13_search.ipynb #b670d452
 import hashlib, importlib.metadata, itertools, json, platform, re, shutil, time
 from dataclasses import asdict
 from pathlib import Path
@@ -14,24 +14,19 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from tqdm.auto import tqdm
-import lambda_darts.draw  # gives genotypes their pictures
-from .bilevel import alpha_step, optimizers, ramp, weight_step
+from .bilevel import alpha_step, optimizers, ramp, unrolled_alpha_step, weight_step
 from .config import Config, make_config
 from .core import atomic_path, full_float32, get_device, random_state, set_random_state, set_seed, write_text
 from .data import Data, load_data
 from .diagnostics import explain
+from .draw import save_picture
 from .genotype import Genotype
 from .nasbench import NASBench201
 from .regularizer import AlignmentRegularizer
-from .saturation import saturation
+from .saturation import entropy, margin, saturation
 from .supernet import Supernet
 
-# %% ../nbs/13_search.ipynb #923c119a
-def _fingerprint(data): # what makes two data sets the same for a search
-    h = hashlib.sha256()
-    for t in (data.images, data.labels, data.train, data.valid): h.update(str(tuple(t.shape)).encode()); h.update(t.cpu().numpy().tobytes())
-    return h.hexdigest()[:16]
-
+# %% ../nbs/13_search.ipynb #d05d05f1
 class Search:
     "One search and its folder"
     def __init__(self,
@@ -49,12 +44,12 @@ class Search:
         self.data.check(c.batch_size, Supernet.reductions)
         if table and c.space != 'nb201': raise ValueError(f"table holds NAS-Bench-201 cells: use it with space nb201, not {c.space}")
         self.truth = NASBench201(table) if table else None
-        self.identity = dict(asdict(c), data=self.data.name, fingerprint=_fingerprint(self.data))
+        self.identity = dict(asdict(c), data=self.data.name, fingerprint=self.data.fingerprint)
         self.out = Path(out) if out else self.default_folder
         self.data = self.data.to(self.device)
         self._build()
 
-# %% ../nbs/13_search.ipynb #6f326c94
+# %% ../nbs/13_search.ipynb #32f5c1c5
 @patch(as_prop=True)
 def default_folder(self:Search) -> Path:
     "runs/<space>-<data>-<regularizer>-s<seed>-<hash of the configuration>"
@@ -66,10 +61,11 @@ def default_folder(self:Search) -> Path:
 def _build(self:Search):
     c = self.config
     set_seed(c.seed)
-    self.net = Supernet(c.space, c.channels, c.cells, self.data.n_classes, self.data.channels).to(self.device)
+    self.net = Supernet(c.space, c.channels, c.cells, self.data.n_classes, self.data.channels, c.partial).to(self.device)
     kind = 'cosine' if c.regularizer == 'none' else c.regularizer       # DARTS reports Λ too, at strength 0
-    normal = [i for i, k in enumerate(self.net.kinds) if k == 'normal']
-    self.regularizer = AlignmentRegularizer(kind, c.gradient, c.epsilon, groups=[normal], model=self.net)
+    seen = ('normal', 'reduce') if c.aligned == 'both' else (c.aligned,)
+    groups = [[i for i, k in enumerate(self.net.kinds) if k == group] for group in seen]
+    self.regularizer = AlignmentRegularizer(kind, c.gradient, c.epsilon, groups, model=self.net)
     self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs)
     self.rows = []
 
@@ -88,7 +84,7 @@ def finished(self:Search) -> bool:
     "Have all epochs been run?"
     return len(self.rows) >= self.config.epochs
 
-# %% ../nbs/13_search.ipynb #9f09c080
+# %% ../nbs/13_search.ipynb #f096d1d5
 @patch
 def _valid_batches(self:Search, epoch): # of the validation half, as many as are asked for
     for again in itertools.count():
@@ -98,12 +94,18 @@ def _valid_batches(self:Search, epoch): # of the validation half, as many as are
 def _steps(self:Search, epoch): # one (α step, ω step) after the other; epoch from 0
     c, valid = self.config, self._valid_batches(epoch)
     strength = ramp(c.strength, epoch, c.epochs)
-    alpha = lambda: alpha_step(self.net, self.adam, *next(valid), self.regularizer)
     for x, y in self.data.batches('train', c.batch_size, c.seed, epoch, self.device):
-        if c.alpha_first: a = alpha()
+        if c.alpha_first: a = self._alpha(*next(valid), (x, y))
         w = weight_step(self.net, self.regularizer, self.sgd, x, y, strength)
-        if not c.alpha_first: a = alpha()
+        if not c.alpha_first: a = self._alpha(*next(valid), (x, y))
         yield a, w
+
+@patch
+def _alpha(self:Search, x, y, train): # one step of α; of second order it looks ahead along the same training batch
+    order = self.config.alpha_gradient
+    if order == 'first': return alpha_step(self.net, self.adam, x, y, self.regularizer)
+    gradient = 'exact' if order == 'second-exact' else 'difference'
+    return unrolled_alpha_step(self.net, self.adam, x, y, self.regularizer, train, self.sgd, gradient)
 
 # %% ../nbs/13_search.ipynb #4a09255e
 @patch
@@ -127,7 +129,7 @@ def _epoch(self:Search, epoch, bar):
     self._finite(epoch, steps)
     return steps
 
-# %% ../nbs/13_search.ipynb #d688be88
+# %% ../nbs/13_search.ipynb #8ab42d65
 @patch
 @torch.no_grad()
 def evaluate(self:Search,
@@ -141,19 +143,22 @@ def evaluate(self:Search,
     return (loss/n).item(), (correct/n).item()
 
 @patch
+def _over_kinds(self:Search, measure): # of the softmax of α, the mean over the kinds of cell
+    choice = self.net.choice()
+    return sum(measure(p, self.net.mask(k)).item() for k, p in choice.items())/len(choice)
+
+@patch
 def _row(self:Search, epoch, steps, start):
     a, w = ({k: torch.stack([s[i][k].float() for s in steps]).mean(0) for k in steps[0][i]} for i in (0, 1))
     (loss, acc), g, c = self.evaluate(), self.genotype, self.config
-    probs = self.net.probs()
     row = {'epoch': epoch+1, 'lambda': ramp(c.strength, epoch, c.epochs)} | dict(
                train_loss=w['loss'].item(), train_acc=w['correct'].item()/c.batch_size,
                valid_loss=loss, valid_acc=acc, alignment_train=w['alignment'].item(), alignment_valid=a['alignment'].item(),
-               saturation=sum(saturation(p, self.net.mask(k)).item() for k, p in probs.items())/len(probs),
-               skip_share=g.skip_share(), genotype=g.to_nasbench201())
+               **{f.__name__: self._over_kinds(f) for f in (saturation, entropy, margin)}, skip_share=g.skip_share(), genotype=g.to_line())
     row.update({f'grad_norm_{l}': n for l, n in enumerate(w['norms'].tolist())})
     return dict(row, seconds=round(time.perf_counter() - start, 3))
 
-# %% ../nbs/13_search.ipynb #da3826f7
+# %% ../nbs/13_search.ipynb #7dd55a4e
 @patch(as_prop=True)
 def checkpoint(self:Search) -> Path: return self.out/'checkpoint.pt'
 
@@ -181,7 +186,7 @@ def _write(self:Search): # what people read: history.csv, genotype.json, cell.sv
     if self.truth is not None: history['true_acc'] = [self._true_acc(g) for g in history.genotype]
     write_text(self.out/'history.csv', history.to_csv(index=False))
     self.genotype.save(self.out/'genotype.json')
-    self.genotype.save_svg(self.out/'cell.svg')
+    save_picture(self.genotype, self.out/'cell.svg')
 
 # %% ../nbs/13_search.ipynb #5876d7d2
 @patch
@@ -238,12 +243,13 @@ def run(self:Search,
     self._write()
     return self
 
-# %% ../nbs/13_search.ipynb #8908434a
+# %% ../nbs/13_search.ipynb #ecd8f8eb
 @patch
 def summary(self:Search) -> str: # a few lines
     "The cell, how it came out, and where its files are"
     last, g = self.history.iloc[-1], self.genotype
-    lines = [f'cell      {last.genotype}', *('          ' + l for l in str(g).splitlines()),
+    name = last.genotype if self.config.space == 'nb201' else f'{self.config.space} {g.digest}'
+    lines = [f'cell      {name}', *('          ' + l for l in str(g).splitlines()),
              f'Λ         {last.alignment_train:.3f} on the training half, {last.alignment_valid:.3f} on the validation half',
              f'skips     {g.skip_share():.0%} of the edges are skip_connect or none',
              f'accuracy  {last.valid_acc:.1%} of the validation half, by the supernet']

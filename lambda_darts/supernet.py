@@ -5,51 +5,82 @@
 # %% auto #0
 __all__ = ['Cell', 'Reduction', 'Supernet']
 
-# %% ../nbs/08_supernet.ipynb #b53f9909
+# %% ../nbs/08_supernet.ipynb #ec76a259
 import torch
+import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .genotype import Genotype
-from .ops import ConvFan, ReLUConvBN, make_fan
+from .ops import FactorizedReduce, ReLUConvBN, make_fan
 from .spaces import Space, discretize, get_space, op_mask
 
-# %% ../nbs/08_supernet.ipynb #84f77155
-def _plan(space, ops, i): # operation -> (edges that leave state i and offer it, their columns)
-    plan = {}
+# %% ../nbs/08_supernet.ipynb #7f8ec3b3
+def _plan(space, ops, i): # operation -> the edges that leave state i and offer it, and where their mixing weights are
+    plan, width = {}, max(map(len, ops))
     for e, (source, _) in enumerate(space.edges):
         if source == i:
-            for c, o in enumerate(ops[e]): plan.setdefault(o, []).append((e, c))
-    return {o: tuple(map(list, zip(*ec))) for o, ec in plan.items() if o != 'none'}
+            for c, o in enumerate(ops[e]): plan.setdefault(o, []).append((e, e*width + c))
+    return {o: tuple(map(list, zip(*entries))) for o, entries in plan.items() if o != 'none'}
 
-# %% ../nbs/08_supernet.ipynb #bde4e0ff
 class Cell(nn.Module):
-    "A cell of a supernet at stride 1, computed state by state"
+    "A cell of a supernet, computed state by state"
     def __init__(self,
-                 space:Space,         # what it may be
-                 C:int,               # channels of every state
-                 kind:str='normal'):  # 'normal' or 'reduce'
+                 space:Space,        # what it may be
+                 C:int,              # channels of every state
+                 kind:str='normal',  # 'normal', or 'reduce': stride 2 on the edges that leave an input
+                 preps:tuple=(),     # per input a module that makes it a state; empty: the inputs are states
+                 partial:int=1):     # 1/partial of the channels go through the operations, the rest past them
         super().__init__()
-        self.space, self.C = space, C
-        n = space.inputs + space.nodes
-        self.plans = [_plan(space, getattr(space, kind), i) for i in range(n - 1)]
-        self.fans = nn.ModuleList(nn.ModuleDict({o: make_fan(o, len(es), C, 1) for o, (es, _) in plan.items()}) for plan in self.plans)
+        self.space, self.kind, self.partial, self.active = space, kind, partial, C//partial
+        self.preps, self.fans, self.targets = nn.ModuleList(preps), nn.ModuleList(), []
+        for i in range(space.inputs + space.nodes - 1):
+            plan = _plan(space, getattr(space, kind), i)
+            self.fans.append(nn.ModuleDict({o: make_fan(o, len(es), self.active, self.stride(i), space.pool_norm) for o, (es, _) in plan.items()}))
+            self.targets.append({o: [space.edges[e][1] for e in es] for o, (es, _) in plan.items()})
+            for o, (_, at) in plan.items(): self.register_buffer(f'at_{i}_{o}', torch.tensor(at), persistent=False)
 
-    def forward(self,
-                inputs:list, # input states, each (batch, C, height, width)
-                p:Tensor,    # mixing weights (edges, operations)
-               ) -> Tensor: # (batch, C times the concatenated nodes, height, width)
-        states = list(inputs)
-        sums = [0]*(self.space.inputs + self.space.nodes)
-        for i, (plan, fans) in enumerate(zip(self.plans, self.fans)):
-            if i >= len(inputs): states.append(sums[i])
-            rectified = states[i].relu() if any(type(f) is ConvFan for f in fans.values()) else None
-            for o, (es, cs) in plan.items():
-                y = fans[o](rectified if type(fans[o]) is ConvFan else states[i], p[es, cs])
-                for e, part in zip(es, y.split(self.C, 1)): sums[self.space.edges[e][1]] = sums[self.space.edges[e][1]] + part
-        states.append(sums[-1])
-        return torch.cat([states[j] for j in self.space.concat], 1) if len(self.space.concat) > 1 else states[self.space.concat[0]]
+    def stride(self, i): return 2 if self.kind == 'reduce' and i < self.space.inputs else 1
 
-# %% ../nbs/08_supernet.ipynb #26cc7fbf
+# %% ../nbs/08_supernet.ipynb #133ca6d0
+def _add(sums, t, y): sums[t] = y if sums[t] is None else sums[t] + y
+
+@patch
+def _operate(self:Cell, i, x, p, sums): # adds what the operations on the edges that leave state i give
+    fans = self.fans[i]
+    rectified = x.relu() if any(f.rectified for f in fans.values()) else None
+    for o, fan in fans.items():
+        y = fan(rectified if fan.rectified else x, p.flatten().index_select(0, getattr(self, f'at_{i}_{o}')))
+        for t, part in zip(self.targets[i][o], y.split(self.active, 1)): _add(sums, t, part)
+
+@patch
+def _leave(self:Cell, i, x, p, sums, past): # all that leaves state i; with partial channels a part goes past the operations
+    if self.partial == 1: return self._operate(i, x, p, sums)
+    self._operate(i, x[:, :self.active], p, sums)
+    rest = x[:, self.active:]
+    if self.stride(i) == 2: rest = F.max_pool2d(rest, 2, ceil_mode=True)
+    for w, (source, t) in zip(p.sum(1), self.space.edges):
+        if source == i: _add(past, t, w*rest)
+
+# %% ../nbs/08_supernet.ipynb #3c25ea35
+@patch
+def _shuffle(self:Cell, part, rest): # one state; its channels in another order
+    x = torch.cat([part, rest], 1)
+    return x.unflatten(1, (self.partial, self.active)).transpose(1, 2).flatten(1, 2)
+
+@patch
+def forward(self:Cell,
+            inputs:list, # outputs of earlier layers, each (batch, channels, height, width)
+            p:Tensor,    # mixing weights (edges, operations)
+           ) -> Tensor: # (batch, C times the concatenated nodes, height, width)
+    "The concatenated nodes"
+    states = [prep(x) for prep, x in zip(self.preps, inputs)] if self.preps else list(inputs)
+    sums, past = [None]*(self.space.inputs + self.space.nodes), [None]*(self.space.inputs + self.space.nodes)
+    for i in range(len(sums)):
+        if i >= self.space.inputs: states.append(sums[i] if self.partial == 1 else self._shuffle(sums[i], past[i]))
+        if i < len(self.fans): self._leave(i, states[i], p, sums, past)
+    return torch.cat([states[j] for j in self.space.concat], 1) if len(self.space.concat) > 1 else states[self.space.concat[0]]
+
+# %% ../nbs/08_supernet.ipynb #18b5ac2c
 class Reduction(nn.Module):
     "Residual block of stride 2: two 3×3 ReLU-conv-BN beside 2×2 pooling and a 1×1 convolution (NAS-Bench-201, ICLR 2020)"
     def __init__(self,
@@ -60,43 +91,68 @@ class Reduction(nn.Module):
         self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(c_in, c_out, 1, bias=False))
     def forward(self, x): return self.body(x) + self.shortcut(x)
 
-def _skeleton(space, C, N, classes, in_channels): # stem, layers from input to output, head
+def _stages(space, C, N, classes, in_channels, partial): # stem, layers from input to output, head
+    if space.inputs > 1 or len(space.concat) > 1:
+        raise ValueError(f'space {space.name!r} has no reduction cell: then its cell needs one input and one node as output')
     stem = nn.Sequential(nn.Conv2d(in_channels, C, 3, padding=1, bias=False), nn.BatchNorm2d(C))
     layers = []
     for stage in range(3):
         if stage: layers.append(Reduction(C*2**(stage-1), C*2**stage))
-        layers += [Cell(space, C*2**stage) for _ in range(N)]
-    head = nn.Sequential(nn.BatchNorm2d(4*C), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4*C, classes))
-    return stem, nn.ModuleList(layers), head
+        layers += [Cell(space, C*2**stage, partial=partial) for _ in range(N)]
+    return stem, layers, nn.Sequential(nn.BatchNorm2d(4*C), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4*C, classes))
 
-# %% ../nbs/08_supernet.ipynb #fb01a69c
+# %% ../nbs/08_supernet.ipynb #36679b3a
+def _prep(c_in, size, C, smallest): # makes an output of c_in channels a state of C channels
+    return FactorizedReduce(c_in, C, affine=False) if size > smallest else ReLUConvBN(c_in, C, 1, affine=False)
+
+def _row(space, C, L, classes, in_channels, partial): # stem, layers from input to output, head
+    if L < 3: raise ValueError(f'cells must be at least 3 in space {space.name!r}, two of them reduction cells, got {L}')
+    stem = nn.Sequential(nn.Conv2d(in_channels, 3*C, 3, padding=1, bias=False), nn.BatchNorm2d(3*C))
+    layers, outs = [], [(3*C, 1.)]*space.inputs                  # (channels, side relative to the picture's)
+    for i in range(L):
+        kind = 'reduce' if i in (L//3, 2*L//3) else 'normal'
+        side, C = min(s for _, s in outs), C*(1 + (kind == 'reduce'))
+        layers.append(Cell(space, C, kind, [_prep(c, s, C, side) for c, s in outs], partial))
+        outs = [*outs[1:], (C*len(space.concat), side/2 if kind == 'reduce' else side)]
+    return stem, layers, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(outs[-1][0], classes))
+
+# %% ../nbs/08_supernet.ipynb #342cf21b
 class Supernet(nn.Module):
     "All networks of a space at once"
     def __init__(self,
                  space:Space|str,    # a space or its name
-                 channels:int=16,    # channels of the first stage
-                 cells:int=5,        # N, cells per stage
+                 channels:int=16,    # C, channels of the first stage
+                 cells:int=5,        # all cells, or N per stage where the space has no reduction cell
                  classes:int=10,     # classes of the data
-                 in_channels:int=3): # channels of a picture
+                 in_channels:int=3,  # channels of a picture
+                 partial:int=1):     # 1/partial of the channels go through the operations (PC-DARTS, ICLR 2020); 1: all
         super().__init__()
-        self.space = get_space(space)
-        for name, n in (('channels', channels), ('cells', cells), ('classes', classes), ('in_channels', in_channels)):
+        self.space, self.partial = get_space(space), partial
+        for name, n in (('channels', channels), ('cells', cells), ('classes', classes), ('in_channels', in_channels), ('partial', partial)):
             if n < 1: raise ValueError(f'{name} must be at least 1, got {n}')
-        if self.space.inputs != 1 or self.space.reduce:
-            raise ValueError(f'space {self.space.name!r}: this network serves spaces with one input and no reduction cell')
-        self.stem, self.layers, self.head = _skeleton(self.space, channels, cells, classes, in_channels)
-        self.kinds = ['normal']*sum(isinstance(l, Cell) for l in self.layers)  # of the searched cells, input to output
+        if channels % partial: raise ValueError(f'channels must be a multiple of partial, got {channels} and {partial}')
+        self.stem, layers, self.head = self.skeleton(channels, cells, classes, in_channels)
+        self.layers = nn.ModuleList(layers)
+        self.kinds = [l.kind for l in self.layers if isinstance(l, Cell)]  # of the searched cells, input to output
         for kind in self.space.kinds: self.register_buffer(f'{kind}_mask', op_mask(self.space, kind), persistent=False)
         self.alphas = nn.ParameterDict({k: 1e-3*torch.randn(self.mask(k).shape) for k in self.space.kinds})
+        if partial > 1: self._edge_alphas()
 
     reductions = 2 # times that the side of a picture is halved
     def mask(self, kind): return getattr(self, f'{kind}_mask') # (edges, operations), bool
+    def skeleton(self, *sizes): return (_row if self.space.reduce else _stages)(self.space, *sizes, self.partial) # stem, layers, head
 
-# %% ../nbs/08_supernet.ipynb #eb906142
+# %% ../nbs/08_supernet.ipynb #05b14d87
+@patch
+def choice(self:Supernet) -> dict: # kind of cell -> (edges, operations), differentiable in α
+    "The softmax of α, row by row; padding gets exactly 0"
+    return {k: self.alphas[k].masked_fill(~self.mask(k), -torch.inf).softmax(-1) for k in self.space.kinds}
+
 @patch
 def probs(self:Supernet) -> dict: # kind of cell -> mixing weights (edges, operations), differentiable in α
-    "The softmax of α; padding gets exactly 0"
-    return {k: a.masked_fill(~self.mask(k), -torch.inf).softmax(-1) for k, a in self.alphas.items()}
+    "The mixing weights: the softmax of α, with partial channels times the weight of the edge"
+    choice = self.choice()
+    return choice if self.partial == 1 else {k: p*self.edge_weights(k)[:, None] for k, p in choice.items()}
 
 @patch
 def mixing(self:Supernet) -> list: # one tensor (edges, operations) per searched cell, from input to output
@@ -109,6 +165,7 @@ def weights(self:Supernet) -> list: # parameters
     "ω: everything that is trained but α"
     return [p for n, p in self.named_parameters() if not n.startswith('alphas.')]
 
+# %% ../nbs/08_supernet.ipynb #26bc2436
 @patch
 def genotype(self:Supernet) -> Genotype:
     "The cell that α stands for now"
@@ -121,6 +178,23 @@ def forward(self:Supernet,
            ) -> Tensor: # (batch, classes)
     "Logits of the mixture of all networks"
     if len(probs) != len(self.kinds): raise ValueError(f'{len(self.kinds)} cells need as many mixing weights, got {len(probs)}')
-    x, copies = self.stem(x), iter(probs)
-    for layer in self.layers: x = layer([x], next(copies)) if isinstance(layer, Cell) else layer(x)
-    return self.head(x)
+    copies, outs = iter(probs), [self.stem(x)]*self.space.inputs
+    for layer in self.layers:
+        y = layer(outs, next(copies)) if isinstance(layer, Cell) else layer(outs[-1])
+        outs = [*outs[1:], y]
+    return self.head(outs[-1])
+
+# %% ../nbs/08_supernet.ipynb #7d79e36f
+@patch
+def _edge_alphas(self:Supernet): # β: one number per edge and kind of cell
+    for k in self.space.kinds: self.alphas[f'{k}_edges'] = nn.Parameter(1e-3*torch.randn(len(self.space.edges)))
+    self.register_buffer('targets', torch.tensor([t for _, t in self.space.edges]), persistent=False)
+
+@patch
+def edge_weights(self:Supernet,
+                 kind:str # kind of cell
+                ) -> Tensor: # (edges,); the edges that enter a node sum to 1
+    "The softmax of β over the edges that enter the same node (PC-DARTS, ICLR 2020)"
+    b = self.alphas[f'{kind}_edges']
+    b = (b - b.max()).exp()
+    return b / b.new_zeros(self.space.inputs + self.space.nodes).index_add(0, self.targets, b)[self.targets]
