@@ -9,8 +9,9 @@ __all__ = ['PRESETS', 'Config', 'strength_of', 'make_config']
 from dataclasses import dataclass, fields
 from .spaces import get_space
 
-# %% ../nbs/12a_config.ipynb #7157f0bd
+# %% ../nbs/12a_config.ipynb #f754fa8c
 _BOTH = dict(lr=.025, alpha_gradient='first', aligned='normal', partial=1)
+_GRADIENT = dict(quick='exact', paper='central')
 PRESETS = dict( # preset -> skeleton -> defaults
     quick=dict(stages=dict(epochs=25, channels=8, cells=1, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True),
                row=dict(epochs=15, channels=4, cells=5, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True)),
@@ -38,6 +39,7 @@ class Config:
     alpha_first: bool  # the order of the two steps
     seed: int          # of everything
 
+# %% ../nbs/12a_config.ipynb #889d5f10
 def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
                 gradient:str,    # 'central', 'forward' or 'exact'
                ) -> float: # the λ to use where none is given
@@ -45,7 +47,7 @@ def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
     if regularizer == 'none': return 0.
     return 1. if gradient == 'exact' else dict(cosine=.25, sign=.125)[regularizer]
 
-# %% ../nbs/12a_config.ipynb #4758c631
+# %% ../nbs/12a_config.ipynb #604635b5
 def _check(config):
     def need(ok, message):
         if not ok: raise ValueError(message)
@@ -62,11 +64,11 @@ def _check(config):
     need(0 <= c.strength < float('inf'), f'strength must be 0 or a positive number, got {c.strength}')
     need(0 <= c.seed < 2**63, f'seed must be 0 or a positive whole number, got {c.seed}')
 
-# %% ../nbs/12a_config.ipynb #4db8c4c9
+# %% ../nbs/12a_config.ipynb #f1d0de5d
 def make_config(preset:str='quick',        # 'quick' or 'paper'
                 space:str='nb201',         # a key of `spaces`
                 regularizer:str='cosine',  # 'none' (DARTS), 'cosine' (Λ) or 'sign'
-                gradient:str='central',    # 'central' (as published), 'forward' or 'exact'
+                gradient:str|None=None,    # 'exact', 'central' (as published) or 'forward'; None: from the preset
                 seed:int=0,                # of everything
                 **given                    # any other field of `Config`; None: from the preset
                ) -> Config:
@@ -76,6 +78,7 @@ def make_config(preset:str='quick',        # 'quick' or 'paper'
     for k in given:
         if k not in known: raise ValueError(f"unknown setting {k!r}: use {', '.join(sorted(known))}")
     given = {k: v for k, v in given.items() if v is not None}
+    gradient = gradient or _GRADIENT[preset]
     defaults = _BOTH | PRESETS[preset]['row' if get_space(space).reduce else 'stages']
     strength = {} if regularizer not in ('none', 'cosine', 'sign') or 'strength' in given else dict(strength=strength_of(regularizer, gradient))
     config = Config(**dict(dict(preset=preset, space=get_space(space).name, regularizer=regularizer, gradient=gradient, seed=seed,

@@ -221,7 +221,7 @@ def svg(self:Genotype, kind:str='normal') -> Drawing: # 'normal' or 'reduce'
 @patch
 def _repr_svg_(self:Genotype): return _figure(self, self._kinds())
 
-# %% ../nbs/06a_draw.ipynb #3f9a5faa
+# %% ../nbs/06a_draw.ipynb #777ea37d
 def _png(svg:str) -> bytes:
     "The drawing as a PNG"
     try: resvg = importlib.import_module('resvg_py')
@@ -237,9 +237,3 @@ def save_picture(picture:Genotype|Drawing,  # what a notebook would show
     if ending == '.svg': return write_text(path, svg + '\n')
     data = _png(svg)
     with atomic_path(path) as part: part.write_bytes(data)
-
-@patch
-def save_svg(self:Genotype,
-             path:str|os.PathLike): # usually `cell.svg`
-    "Write the drawing of all cells to `path`"
-    save_picture(self, path)

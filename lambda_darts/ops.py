@@ -6,11 +6,12 @@
 __all__ = ['OPS', 'ReLUConvBN', 'Zero', 'FactorizedReduce', 'AvgPool', 'DepthwiseConvBN', 'SepConv', 'Noise', 'register_op',
            'make_op', 'EdgeFan', 'SharedFan', 'ConvFan', 'DepthwiseFan', 'make_fan']
 
-# %% ../nbs/05_ops.ipynb #1720188e
+# %% ../nbs/05_ops.ipynb #e56a8c0a
 from typing import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from .conv import conv2d
 
 # %% ../nbs/05_ops.ipynb #b669776d
 class ReLUConvBN(nn.Sequential):
@@ -89,7 +90,7 @@ class Noise(nn.Module):
         super().__init__(); self.stride = stride
     def forward(self, x): return torch.randn_like(x[..., ::self.stride, ::self.stride])
 
-# %% ../nbs/05_ops.ipynb #6b877ed9
+# %% ../nbs/05_ops.ipynb #cdd4ba80
 OPS = {
     'none':         lambda C, stride, affine: Zero(stride),
     'skip_connect': lambda C, stride, affine: nn.Identity() if stride == 1 else FactorizedReduce(C, C, affine),
@@ -108,7 +109,8 @@ def register_op(name:str,      # how spaces and genotypes call it
                 make:Callable, # make(C, stride, affine) -> a module from C channels to C channels
                ):
     "Add an operation; ValueError if the name is taken, or no name"
-    if not name.isidentifier(): raise ValueError(f'operation {name!r}: use letters, digits and _ in its name')
+    if not name.isidentifier() or hasattr(nn.ModuleDict, name):
+        raise ValueError(f'operation {name!r} cannot be a name: use letters, digits and _, and not the name of a method such as half')
     if name in OPS: raise ValueError(f'operation {name!r} exists already: choose another name')
     OPS[name] = make
 
@@ -173,7 +175,7 @@ class ConvFan(nn.Module):
     def forward(self, x:Tensor, w:Tensor): # relu(x), (k,) -> (batch, k·C, h, w)
         return _weighted_norm(self.norm, self.conv(x), w)
 
-# %% ../nbs/05_ops.ipynb #2c217357
+# %% ../nbs/05_ops.ipynb #531d55d2
 def _rounds(op): return list(op) if isinstance(op, SepConv) else [op]
 
 class DepthwiseFan(nn.Module):
@@ -192,8 +194,9 @@ class DepthwiseFan(nn.Module):
             self.norms.append(nn.BatchNorm2d(k*C, affine=False))
     def forward(self, x:Tensor, w:Tensor): # relu(x), (k,) -> (batch, k·C, h, w)
         y = x.repeat(1, self.k, 1, 1)
-        for depthwise, pointwise, norm in zip(self.depthwise, self.pointwise, self.norms):
-            y = pointwise(depthwise(y))
+        for d, pointwise, norm in zip(self.depthwise, self.pointwise, self.norms):
+            y = conv2d(y, d.weight, d.stride[0], d.padding[0], d.dilation[0], d.groups)
+            y = conv2d(y, pointwise.weight, groups=self.k)
             if norm is not self.norms[-1]: y = norm(y).relu()
         return _weighted_norm(norm, y, w)
 
