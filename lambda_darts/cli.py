@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['command', 'pictures', 'lambda_darts_search', 'lambda_darts_query', 'lambda_darts_draw']
 
-# %% ../nbs/18_cli.ipynb #41f7157c
-import sys
+# %% ../nbs/18_cli.ipynb #6dbee4af
+import shlex, sys
 from argparse import ArgumentParser
 from functools import partial, wraps
 from inspect import signature
@@ -18,6 +18,7 @@ from .draw import save_picture
 from .genotype import read_genotype
 from .nasbench import NASBench201
 from .search import Search
+from .seeds import Seeds
 
 # %% ../nbs/18_cli.ipynb #473dbd1a
 def _option(parser, name, p, about): # adds one option; a parameter without a default is positional
@@ -64,14 +65,21 @@ def pictures(
     if flip not in _FLIP: raise ValueError(f"unknown flip {flip!r}: use {', '.join(_FLIP)}")
     return load_data(data, root, size, download, split, seed, _FLIP[flip], memory, workers)
 
-# %% ../nbs/18_cli.ipynb #d13d311d
-def _run_search(data, device, table, out, tensorboard, quiet, **config):
-    shown = pictures(**data)
-    search = Search(make_config(seed=data.get('seed', 0), **config), shown, out, device, table, not quiet, tensorboard)
-    print(f'{shown}\n{search.out}')
-    print(search.run().summary())
+# %% ../nbs/18_cli.ipynb #08dbac4a
+def _search(data, out, device, table, tensorboard, quiet, **config): # one search, not yet run
+    return Search(make_config(seed=data.get('seed', 0), **config), pictures(**data), out, device, table, not quiet, tensorboard)
 
-# %% ../nbs/18_cli.ipynb #6ab18b39
+def _run(seeds, data, out, **how):
+    if not seeds:
+        search = _search(data, out, **how)
+        print(f'{search.data}\n{search.out}')
+        return print(search.run().summary())
+    many = Seeds(lambda seed: _search(data | dict(seed=seed), None, **how), seeds, out, command=shlex.join(['lambda_darts_search', *sys.argv[1:]]))
+    try: many.run()
+    finally:
+        if many.rows: print(many.summary())
+
+# %% ../nbs/18_cli.ipynb #09f60c01
 @partial(command, also=pictures)
 def lambda_darts_search(
     space:str='nb201',         # search space: nb201, darts, darts_none, s1, s2, s3 or s4
@@ -94,11 +102,12 @@ def lambda_darts_search(
     out:str=None,              # folder of the run; the same command on the same folder goes on
     tensorboard:bool=False,    # write TensorBoard events (extra: tensorboard)
     quiet:bool=False,          # no progress bar
+    seeds:list=None,           # one search per seed and a summary of all, in place of seed
     **data):                   # the options of `pictures`
     "Search a cell with Λ-DARTS"
-    _run_search(**locals())
+    _run(**locals())
 
-# %% ../nbs/18_cli.ipynb #b5bdb8bc
+# %% ../nbs/18_cli.ipynb #70fd8131
 @command
 def lambda_darts_query(
     cell:str,        # a NAS-Bench-201 string, a genotype.json, or a run's folder
@@ -109,7 +118,7 @@ def lambda_darts_query(
     print(NASBench201(table)[genotype])
     if genotype.collapsed: print(explain(genotype))
 
-# %% ../nbs/18_cli.ipynb #bad88575
+# %% ../nbs/18_cli.ipynb #4abb2c4a
 @command
 def lambda_darts_draw(
     cell:str,             # a NAS-Bench-201 string, a genotype.json, or a run's folder

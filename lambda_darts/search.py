@@ -49,7 +49,7 @@ class Search:
         self.data = self.data.to(self.device)
         self._build()
 
-# %% ../nbs/13_search.ipynb #32f5c1c5
+# %% ../nbs/13_search.ipynb #a5e3146f
 @patch(as_prop=True)
 def default_folder(self:Search) -> Path:
     "runs/<space>-<data>-<regularizer>-s<seed>-<hash of the configuration>"
@@ -65,6 +65,8 @@ def _build(self:Search):
     kind = 'cosine' if c.regularizer == 'none' else c.regularizer       # DARTS reports Λ too, at strength 0
     seen = ('normal', 'reduce') if c.aligned == 'both' else (c.aligned,)
     groups = [[i for i, k in enumerate(self.net.kinds) if k == group] for group in seen]
+    few = [k for k, group in zip(seen, groups) if len(group) < 2]
+    if few: raise ValueError(f'cells {c.cells} leaves one {few[0]} cell: alignment compares at least two, use more cells')
     self.regularizer = AlignmentRegularizer(kind, c.gradient, c.epsilon, groups, model=self.net)
     self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs)
     self.rows = []

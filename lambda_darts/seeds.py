@@ -24,13 +24,13 @@ def valid_acc(search:Search # a finished search
     "validation accuracy of the supernet after the last epoch"
     return search.history.valid_acc.iloc[-1]
 
-# %% ../nbs/13a_seeds.ipynb #0991898a
-_NAMES = ('seed', 'epoch', 'lambda')  # numbers that are no results
+# %% ../nbs/13a_seeds.ipynb #a12c72a1
+_NO_RESULTS = ('seed', 'epoch', 'lambda')  # numbers that are no results
 
 def mean_std(table:pd.DataFrame # a row per seed
             ) -> pd.DataFrame: # a row per column of numbers: mean, std, count
     "Mean and sample standard deviation (n−1) over the seeds"
-    numbers = table.drop(columns=[c for c in _NAMES if c in table]).select_dtypes('number')
+    numbers = table.drop(columns=[c for c in _NO_RESULTS if c in table]).select_dtypes('number')
     return numbers.agg(['mean', 'std', 'count']).T
 
 # %% ../nbs/13a_seeds.ipynb #fe139376
@@ -153,7 +153,7 @@ def _sentences(self:Seeds): # what came out
         yield 'chosen', f"seed {self.chosen}, cell {best['digest']}: the largest {' '.join(self.score.__doc__.split())}, {_number(name, value)}"
         if best['collapsed']: yield 'warning', f'the chosen one: {explain(self.cells[self.chosen])}'
 
-# %% ../nbs/13a_seeds.ipynb #2c0e2e85
+# %% ../nbs/13a_seeds.ipynb #07065fd1
 @patch
 def summary(self:Seeds) -> str: # a few lines
     "Which seed was chosen and why, and mean ± std of the seeds"
@@ -161,7 +161,7 @@ def summary(self:Seeds) -> str: # a few lines
     if self.cells:
         stats = mean_std(self.table)
         lines += [(SHOWN[c][0], _mean_std(c, stats.loc[c])) for c in SHOWN if c in stats.index]
-    lines += [(f'failed', f'seed {s}: {e}') for s, e in self.failed.items()]
+    lines += [('failed', f'seed {s}: {e}') for s, e in self.failed.items()]
     lines += [('files', f"{self.out}: {', '.join(sorted(p.name for p in self.out.glob('[a-z]*.*')))}, and a folder per seed")]
     return '\n'.join(f'{k:21}{v}' for k, v in lines)
 

@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['Cell', 'Reduction', 'Supernet']
 
-# %% ../nbs/08_supernet.ipynb #ec76a259
+# %% ../nbs/08_supernet.ipynb #2a4b7130
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
+from .conv import Conv2d
 from .genotype import Genotype
 from .ops import FactorizedReduce, ReLUConvBN, make_fan
 from .spaces import Space, discretize, get_space, op_mask
@@ -80,7 +81,7 @@ def forward(self:Cell,
         if i < len(self.fans): self._leave(i, states[i], p, sums, past)
     return torch.cat([states[j] for j in self.space.concat], 1) if len(self.space.concat) > 1 else states[self.space.concat[0]]
 
-# %% ../nbs/08_supernet.ipynb #18b5ac2c
+# %% ../nbs/08_supernet.ipynb #e088f34a
 class Reduction(nn.Module):
     "Residual block of stride 2: two 3×3 ReLU-conv-BN beside 2×2 pooling and a 1×1 convolution (NAS-Bench-201, ICLR 2020)"
     def __init__(self,
@@ -88,26 +89,26 @@ class Reduction(nn.Module):
                  c_out:int): # channels out
         super().__init__()
         self.body = nn.Sequential(ReLUConvBN(c_in, c_out, 3, 2), ReLUConvBN(c_out, c_out, 3))
-        self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Conv2d(c_in, c_out, 1, bias=False))
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), Conv2d(c_in, c_out, 1, bias=False))
     def forward(self, x): return self.body(x) + self.shortcut(x)
 
 def _stages(space, C, N, classes, in_channels, partial): # stem, layers from input to output, head
     if space.inputs > 1 or len(space.concat) > 1:
         raise ValueError(f'space {space.name!r} has no reduction cell: then its cell needs one input and one node as output')
-    stem = nn.Sequential(nn.Conv2d(in_channels, C, 3, padding=1, bias=False), nn.BatchNorm2d(C))
+    stem = nn.Sequential(Conv2d(in_channels, C, 3, padding=1, bias=False), nn.BatchNorm2d(C))
     layers = []
     for stage in range(3):
         if stage: layers.append(Reduction(C*2**(stage-1), C*2**stage))
         layers += [Cell(space, C*2**stage, partial=partial) for _ in range(N)]
     return stem, layers, nn.Sequential(nn.BatchNorm2d(4*C), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4*C, classes))
 
-# %% ../nbs/08_supernet.ipynb #36679b3a
+# %% ../nbs/08_supernet.ipynb #eadcdcdb
 def _prep(c_in, size, C, smallest): # makes an output of c_in channels a state of C channels
     return FactorizedReduce(c_in, C, affine=False) if size > smallest else ReLUConvBN(c_in, C, 1, affine=False)
 
 def _row(space, C, L, classes, in_channels, partial): # stem, layers from input to output, head
     if L < 3: raise ValueError(f'cells must be at least 3 in space {space.name!r}, two of them reduction cells, got {L}')
-    stem = nn.Sequential(nn.Conv2d(in_channels, 3*C, 3, padding=1, bias=False), nn.BatchNorm2d(3*C))
+    stem = nn.Sequential(Conv2d(in_channels, 3*C, 3, padding=1, bias=False), nn.BatchNorm2d(3*C))
     layers, outs = [], [(3*C, 1.)]*space.inputs                  # (channels, side relative to the picture's)
     for i in range(L):
         kind = 'reduce' if i in (L//3, 2*L//3) else 'normal'
