@@ -5,7 +5,11 @@
 # %% auto #0
 __all__ = ['command', 'pictures', 'lambda_darts_search', 'lambda_darts_query', 'lambda_darts_draw']
 
-# %% ../nbs/18_cli.ipynb #6dbee4af
+# %% ../nbs/18_cli.ipynb #1db77fd6
+import os
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+# %% ../nbs/18_cli.ipynb #1d2f00ac
 import shlex, sys
 from argparse import ArgumentParser
 from functools import partial, wraps
@@ -20,7 +24,7 @@ from .nasbench import NASBench201
 from .search import Search
 from .seeds import Seeds
 
-# %% ../nbs/18_cli.ipynb #473dbd1a
+# %% ../nbs/18_cli.ipynb #d486af8c
 def _option(parser, name, p, about): # adds one option; a parameter without a default is positional
     if p.default is p.empty: return parser.add_argument(name, help=about)
     if p.annotation is bool: how = dict(action='store_true')
@@ -48,7 +52,7 @@ def command(func,       # a documented function
         except KeyboardInterrupt: sys.exit(print('stopped; the same command goes on from the last epoch', file=sys.stderr) or 130)
     return main
 
-# %% ../nbs/18_cli.ipynb #a432da8e
+# %% ../nbs/18_cli.ipynb #34c6965f
 _FLIP = dict(auto=None, yes=True, no=False)
 
 def pictures(
@@ -65,7 +69,7 @@ def pictures(
     if flip not in _FLIP: raise ValueError(f"unknown flip {flip!r}: use {', '.join(_FLIP)}")
     return load_data(data, root, size, download, split, seed, _FLIP[flip], memory, workers)
 
-# %% ../nbs/18_cli.ipynb #08dbac4a
+# %% ../nbs/18_cli.ipynb #f77cecbd
 def _search(data, out, device, table, tensorboard, quiet, **config): # one search, not yet run
     return Search(make_config(seed=data.get('seed', 0), **config), pictures(**data), out, device, table, not quiet, tensorboard)
 
@@ -79,7 +83,7 @@ def _run(seeds, data, out, **how):
     finally:
         if many.rows: print(many.summary())
 
-# %% ../nbs/18_cli.ipynb #09f60c01
+# %% ../nbs/18_cli.ipynb #af84668a
 @partial(command, also=pictures)
 def lambda_darts_search(
     space:str='nb201',         # search space: nb201, darts, darts_none, s1, s2, s3 or s4
@@ -107,7 +111,7 @@ def lambda_darts_search(
     "Search a cell with Λ-DARTS"
     _run(**locals())
 
-# %% ../nbs/18_cli.ipynb #70fd8131
+# %% ../nbs/18_cli.ipynb #fda7bcda
 @command
 def lambda_darts_query(
     cell:str,        # a NAS-Bench-201 string, a genotype.json, or a run's folder
@@ -118,7 +122,7 @@ def lambda_darts_query(
     print(NASBench201(table)[genotype])
     if genotype.collapsed: print(explain(genotype))
 
-# %% ../nbs/18_cli.ipynb #4abb2c4a
+# %% ../nbs/18_cli.ipynb #60ee12b6
 @command
 def lambda_darts_draw(
     cell:str,             # a NAS-Bench-201 string, a genotype.json, or a run's folder

@@ -3,6 +3,8 @@ import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: on a busy machine its threads must not wait busily
 import torch
 
 ROOT = str(Path(__file__).resolve().parents[1])

@@ -12,7 +12,7 @@ from sklearn.datasets import load_digits
 from lambda_darts import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-SEARCH, QUERY = 'lambda_darts_search', 'lambda_darts_query'
+SEARCH, QUERY, DRAW = 'lambda_darts_search', 'lambda_darts_query', 'lambda_darts_draw'
 SMALL = ('--channels', 2, '--cells', 1, '--quiet')
 EPOCHS = 15
 RUN = (*SMALL, '--batch_size', 128, '--epochs', EPOCHS)
@@ -229,12 +229,13 @@ def test_mistakes(tmp_path):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize('name', (SEARCH, QUERY))
+@pytest.mark.parametrize('name', (SEARCH, QUERY, DRAW))
 def test_help(name, tmp_path):
     "Every option is explained; nothing else is done"
     text = ok(name, '--help', cwd=tmp_path)
-    names = inspect.signature(getattr(cli, name)).parameters
-    assert name in text and len(names) == {SEARCH: 23, QUERY: 2}[name]
+    functions = (getattr(cli, name), *([cli.pictures] if name == SEARCH else []))
+    names = [k for f in functions for k, p in inspect.signature(f).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    assert name in text and len(names) == {SEARCH: 30, QUERY: 2, DRAW: 2}[name]
     assert not [k for k in names if not re.search(rf'^  (--)?{k.replace("_", "[-_]")}\b', text, re.M)]
     assert not list(tmp_path.iterdir())
 
