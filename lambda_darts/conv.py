@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-# %% ../nbs/04b_conv.ipynb #496ba036
+# %% ../nbs/04b_conv.ipynb #11bcd2ef
 def _phases(x): # (batch, C, h, w) -> (4·batch, C, h/2, w/2): pixels sorted by the parity of row and column
     B, C, h, w = x.shape
     x = F.pad(x, (0, w % 2, 0, h % 2)).view(B, C, (h + 1)//2, 2, (w + 1)//2, 2)
@@ -24,19 +24,28 @@ def _wide_weight_grad(x, g): # the weight gradient of a depthwise 5×5 convoluti
     top, bottom = (torch.cat([corner(i, 0), corner(i, 2)[..., 1:]], -1) for i in (0, 2))
     return torch.cat([top, bottom[..., 1:, :]], -2)
 
+def _between(g, h, w): # zeros between the pixels of g: what a convolution of stride 2 left out of one of stride 1
+    full = g.new_zeros(*g.shape[:2], h, w)
+    full[..., ::2, ::2] = g
+    return full
+
+def _known(shape, channels, stride, padding, dilation, groups): # depthwise, sizes equal but for the stride
+    return stride < 3 and shape[:2] == (groups, 1) and channels == groups and 2*padding == dilation*(shape[-1] - 1)
+
+# %% ../nbs/04b_conv.ipynb #41a9277a
 def _input_grad(shape, w, g, stride, padding, dilation, groups):
-    turned = stride == 1 and w.shape[1] == 1 and shape[1] == groups and 2*padding == dilation*(w.shape[-1] - 1)
-    if turned: return F.conv2d(g, w.flip(2, 3), None, 1, padding, dilation, groups)
-    return conv2d_input(shape, w, g, stride, padding, dilation, groups)
+    if not _known(w.shape, shape[1], stride, padding, dilation, groups): return conv2d_input(shape, w, g, stride, padding, dilation, groups)
+    if stride == 2: g = _between(g, *shape[2:])
+    return F.conv2d(g, w.flip(2, 3), None, 1, padding, dilation, groups)
 
 def _weight_grad(x, shape, g, stride, padding, dilation, groups):
-    k = shape[-1]
-    if stride == 1 and k > 1 and shape[:2] == (groups, 1) and x.shape[1] == groups and 2*padding == dilation*(k - 1):
-        if dilation == 2: x, g, padding, dilation = _phases(x), _phases(g), k//2, 1
-        if k == 5 and dilation == 1: return _wide_weight_grad(x, g)
+    if _known(shape, x.shape[1], stride, padding, dilation, groups):
+        if stride == 2: g, stride = _between(g, *x.shape[2:]), 1
+        if dilation == 2: x, g, padding, dilation = _phases(x), _phases(g), padding//2, 1
+        if shape[-1] == 5 and dilation == 1: return _wide_weight_grad(x, g)
     return conv2d_weight(x, shape, g, stride, padding, dilation, groups)
 
-# %% ../nbs/04b_conv.ipynb #ca019cdf
+# %% ../nbs/04b_conv.ipynb #f77c5a7d
 class _ToWeight(Function): # a placeholder on the way from w to y; x is hidden from the graph, so that wanting x does not run this
     @staticmethod
     def forward(ctx, w, hidden, shape, how):
@@ -54,6 +63,7 @@ class _ToInput(Function): # the convolution itself, on the way from x to y
     def backward(ctx, g):
         return _InputGrad.apply(g, *ctx.saved_tensors, ctx.shape, ctx.how) if ctx.needs_input_grad[0] else None, g, None, None
 
+# %% ../nbs/04b_conv.ipynb #79ba78c7
 def once_is_enough(x:Tensor # an input
                   ) -> bool:
     "Is nothing differentiated here, or by somebody else: without gradients, under autocast, in torch.compile"
@@ -68,15 +78,17 @@ def conv2d(x:Tensor,       # (batch, channels, height, width)
           ) -> Tensor: # as torch's conv2d
     "torch's conv2d; with one input channel per group, derivatives of every order at the speed of the first"
     if w.shape[1] > 1 or once_is_enough(x): return F.conv2d(x, w, None, stride, padding, dilation, groups)
+    if stride == dilation == 2 and padding == w.shape[-1] - 1: return conv2d(x[..., ::2, ::2], w, 1, padding//2, 1, groups)
     side = lambda n: (n + 2*padding - dilation*(w.shape[-1] - 1) - 1)//stride + 1
     how, shape = (stride, padding, dilation, groups), (len(x), len(w), *map(side, x.shape[2:]))
     return _ToInput.apply(x, _ToWeight.apply(w, (x,), shape, how), (w,), how)
 
-# %% ../nbs/04b_conv.ipynb #ae29b451
+# %% ../nbs/04b_conv.ipynb #8f20c207
 class Conv2d(nn.Conv2d):
     "torch's square convolution without bias, differentiated by `conv2d`"
     def forward(self, x): return conv2d(x, self.weight, self.stride[0], self.padding[0], self.dilation[0], self.groups)
 
+# %% ../nbs/04b_conv.ipynb #b7313a82
 class _InputGrad(Function): # A(g, w)
     @staticmethod
     def forward(ctx, g, w, shape, how):

@@ -28,18 +28,23 @@ class _Norm(Function):
 def _backward(g, x, s, mu, inv, eps): # of y = s·x̂: gradients of x and s, and the sum of g
     return torch.ops.aten.native_batch_norm_backward(g, x, s, None, None, mu, inv, True, eps, [True]*3)
 
-# %% ../nbs/04c_norm.ipynb #5115ef20
+# %% ../nbs/04c_norm.ipynb #dfc6927d
+def _along(x, g, u, mu, inv, b, g_mean): # u·Pg, what is left of the gradient of x where nobody has used g_x
+    return torch.addcmul(_col(u*(b*inv*mu - g_mean)), g, _col(u)).addcmul_(x, _col(-u*b*inv))
+
 class _NormGrad(Function):
     @staticmethod
     def forward(ctx, g, x, s, mu, inv, eps):
         g_x, g_s, g_sum = _backward(g, x, s, mu, inv, eps)
         ctx.save_for_backward(g, x, s, mu, inv, g_s, g_sum); ctx.eps = eps
+        ctx.set_materialize_grads(False)
         return g_x, g_s
     @staticmethod
     @once_differentiable
     def backward(ctx, v, t):
         g, x, s, mu, inv, g_s, g_sum = ctx.saved_tensors
-        N = x.numel()//x.shape[1]
+        N, t = x.numel()//x.shape[1], torch.zeros_like(s) if t is None else t
+        if v is None: return _col(t*inv)*(x - _col(mu)), _along(x, g, t*inv, mu, inv, g_s/N, g_sum/N), None, None, None, None
         by_g, v_s, v_sum = _backward(v, x, s, mu, inv, ctx.eps)
         a, b, v_mean, g_mean = v_s/N, g_s/N, v_sum/N, g_sum/N
         c = torch.linalg.vecdot(v.flatten(2), g.flatten(2)).sum(0)/N - v_mean*g_mean

@@ -49,7 +49,7 @@ class Search:
         self.data = self.data.to(self.device)
         self._build()
 
-# %% ../nbs/13_search.ipynb #a5e3146f
+# %% ../nbs/13_search.ipynb #4557792c
 @patch(as_prop=True)
 def default_folder(self:Search) -> Path:
     "runs/<space>-<data>-<regularizer>-s<seed>-<hash of the configuration>"
@@ -71,6 +71,7 @@ def _build(self:Search):
     self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs)
     self.rows = []
 
+# %% ../nbs/13_search.ipynb #a8ed9dbd
 @patch(as_prop=True)
 def history(self:Search) -> pd.DataFrame: # one row per finished epoch
     "What was measured"
@@ -86,7 +87,7 @@ def finished(self:Search) -> bool:
     "Have all epochs been run?"
     return len(self.rows) >= self.config.epochs
 
-# %% ../nbs/13_search.ipynb #f096d1d5
+# %% ../nbs/13_search.ipynb #989cb946
 @patch
 def _valid_batches(self:Search, epoch): # of the validation half, as many as are asked for
     for again in itertools.count():
@@ -109,7 +110,7 @@ def _alpha(self:Search, x, y, train): # one step of α; of second order it looks
     gradient = 'exact' if order == 'second-exact' else 'difference'
     return unrolled_alpha_step(self.net, self.adam, x, y, self.regularizer, train, self.sgd, gradient)
 
-# %% ../nbs/13_search.ipynb #4a09255e
+# %% ../nbs/13_search.ipynb #6cc977ba
 @patch
 def _finite(self:Search, epoch, steps):
     losses = torch.stack([torch.stack([a['loss'], w['loss']]) for a, w in steps])
@@ -131,7 +132,7 @@ def _epoch(self:Search, epoch, bar):
     self._finite(epoch, steps)
     return steps
 
-# %% ../nbs/13_search.ipynb #8ab42d65
+# %% ../nbs/13_search.ipynb #83284cb5
 @patch
 @torch.no_grad()
 def evaluate(self:Search,
@@ -160,7 +161,7 @@ def _row(self:Search, epoch, steps, start):
     row.update({f'grad_norm_{l}': n for l, n in enumerate(w['norms'].tolist())})
     return dict(row, seconds=round(time.perf_counter() - start, 3))
 
-# %% ../nbs/13_search.ipynb #7dd55a4e
+# %% ../nbs/13_search.ipynb #0a045d68
 @patch(as_prop=True)
 def checkpoint(self:Search) -> Path: return self.out/'checkpoint.pt'
 
@@ -190,7 +191,7 @@ def _write(self:Search): # what people read: history.csv, genotype.json, cell.sv
     self.genotype.save(self.out/'genotype.json')
     save_picture(self.genotype, self.out/'cell.svg')
 
-# %% ../nbs/13_search.ipynb #5876d7d2
+# %% ../nbs/13_search.ipynb #4cd87198
 @patch
 def resume(self:Search):
     "Go on from the folder's checkpoint"
@@ -215,7 +216,7 @@ def _open(self:Search):
     about = dict(self.identity, device=str(self.device), threads=torch.get_num_threads(), versions=versions)
     write_text(self.out/'config.json', json.dumps(about, indent=1) + '\n')
 
-# %% ../nbs/13_search.ipynb #c4c8716f
+# %% ../nbs/13_search.ipynb #1f74b6fc
 def _writer(): # TensorBoard's, or a ValueError that says how to get it
     try: from torch.utils.tensorboard import SummaryWriter
     except ImportError: raise ValueError("tensorboard is not installed: pip install 'lambda_darts[tensorboard]'") from None
@@ -245,7 +246,7 @@ def run(self:Search,
     self._write()
     return self
 
-# %% ../nbs/13_search.ipynb #ecd8f8eb
+# %% ../nbs/13_search.ipynb #4344dae5
 @patch
 def summary(self:Search) -> str: # a few lines
     "The cell, how it came out, and where its files are"
