@@ -32,7 +32,7 @@ def _between(g, h, w): # zeros between the pixels of g: what a convolution of st
 def _known(shape, channels, stride, padding, dilation, groups): # depthwise, sizes equal but for the stride
     return stride < 3 and shape[:2] == (groups, 1) and channels == groups and 2*padding == dilation*(shape[-1] - 1)
 
-# %% ../nbs/04b_conv.ipynb #41a9277a
+# %% ../nbs/04b_conv.ipynb #2af4401d
 def _input_grad(shape, w, g, stride, padding, dilation, groups):
     if not _known(w.shape, shape[1], stride, padding, dilation, groups): return conv2d_input(shape, w, g, stride, padding, dilation, groups)
     if stride == 2: g = _between(g, *shape[2:])
@@ -41,7 +41,7 @@ def _input_grad(shape, w, g, stride, padding, dilation, groups):
 def _weight_grad(x, shape, g, stride, padding, dilation, groups):
     if _known(shape, x.shape[1], stride, padding, dilation, groups):
         if stride == 2: g, stride = _between(g, *x.shape[2:]), 1
-        if dilation == 2: x, g, padding, dilation = _phases(x), _phases(g), padding//2, 1
+        if dilation == 2 and min(x.shape[2:]) > 5: x, g, padding, dilation = _phases(x), _phases(g), padding//2, 1
         if shape[-1] == 5 and dilation == 1: return _wide_weight_grad(x, g)
     return conv2d_weight(x, shape, g, stride, padding, dilation, groups)
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['OPS', 'ReLUConvBN', 'Zero', 'FactorizedReduce', 'AvgPool', 'MaxPool', 'DepthwiseConvBN', 'SepConv', 'Noise',
-           'register_op', 'make_op', 'EdgeFan', 'SharedFan', 'ConvFan', 'DepthwiseFan', 'make_fan']
+           'register_op', 'make_op', 'EdgeFan', 'SharedFan', 'ConvFan', 'DepthwiseFan', 'is_shared', 'make_fan']
 
 # %% ../nbs/05_ops.ipynb #63c93fb3
 from typing import Callable
@@ -151,22 +151,21 @@ class EdgeFan(nn.Module):
             raise ValueError(f'operation {self.name!r} makes {y[0].shape[1]} channels of {x.shape[1]}: as many out as in are needed')
         return torch.cat([v*o for v, o in zip(w, y)], 1)
 
-# %% ../nbs/05_ops.ipynb #0ab61180
+# %% ../nbs/05_ops.ipynb #08771758
 class SharedFan(nn.Module):
-    "An operation without weights on `k` edges: computed once"
+    "Operations without weights on `k` edges: each computed once, all edges mixed by one matrix product"
     rectified = False
     def __init__(self,
-                 name:str,    # a key of `OPS`
-                 k:int,       # edges that leave the state
+                 names:tuple, # keys of `OPS`
                  C:int,       # channels
                  stride:int,  # step in pixels
-                 norm:bool=False): # BatchNorm after it
+                 pool_norm:bool=False): # BatchNorm after pooling
         super().__init__()
-        op = make_op(name, C, stride)
-        self.op = nn.Sequential(op, BatchNorm2d(C, affine=False)) if norm else op
-    def forward(self, x:Tensor, w:Tensor): # (batch, C, h, w), (k,) -> (batch, k·C, h, w)
-        y = self.op(x)
-        return (y[:, None] * w.view(-1, *[1]*(y.dim() - 1))).flatten(1, 2)
+        norm = lambda op: nn.Sequential(op, BatchNorm2d(C, affine=False)) if pool_norm and isinstance(op, (AvgPool, MaxPool)) else op
+        self.ops = nn.ModuleList(norm(make_op(name, C, stride)) for name in names)
+    def forward(self, x:Tensor, w:Tensor): # (batch, C, h, w), (operations·k,) -> (k, batch, C, h, w)
+        y = torch.stack([op(x) for op in self.ops])
+        return (w.view(len(y), -1).t() @ y.flatten(1)).unflatten(1, y.shape[1:])
 
 # %% ../nbs/05_ops.ipynb #5b34e2ce
 def _weighted_norm(norm, y, w): # BatchNorm of k·C channels with the k mixing weights as its scale
@@ -211,17 +210,22 @@ class DepthwiseFan(nn.Module):
             if norm is not self.norms[-1]: y = norm(y).relu()
         return _weighted_norm(norm, y, w)
 
-# %% ../nbs/05_ops.ipynb #fbef4a19
+# %% ../nbs/05_ops.ipynb #b4b29ab3
 _FANS = {ReLUConvBN: ConvFan, DepthwiseConvBN: DepthwiseFan, SepConv: DepthwiseFan}
-_POOLS = (AvgPool, MaxPool)
 
-def make_fan(name:str,            # a key of `OPS`
-             k:int,               # edges that leave the state
-             C:int,               # channels
-             stride:int,          # step in pixels
-             pool_norm:bool=False # BatchNorm after pooling
+def _kind(name, C, stride): return type(make_op(name, C, stride, affine=False))
+
+def is_shared(name:str,  # a key of `OPS`
+              C:int,     # channels
+              stride:int # step in pixels
+             ) -> bool:
+    "Does the operation depend on the state alone, having no weights"
+    with torch.random.fork_rng(devices=[]): return _kind(name, C, stride) in (nn.Identity, AvgPool, MaxPool)
+
+def make_fan(name:str,  # a key of `OPS`
+             k:int,     # edges that leave the state
+             C:int,     # channels
+             stride:int # step in pixels
             ) -> nn.Module: # fan(x, w), or fan(relu(x), w) where its `rectified` says so
     "The operation called `name` on `k` edges of a supernet (BatchNorm without affine)"
-    op = type(make_op(name, C, stride, affine=False))
-    if op in (*_POOLS, nn.Identity): return SharedFan(name, k, C, stride, norm=pool_norm and op in _POOLS)
-    return _FANS.get(op, EdgeFan)(name, k, C, stride)
+    return _FANS.get(_kind(name, C, stride), EdgeFan)(name, k, C, stride)

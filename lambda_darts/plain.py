@@ -85,7 +85,7 @@ class PlainSupernet(Supernet):
         stem, layers, head = super().skeleton(*sizes)
         return stem, [_plain_layer(layer) for layer in layers], head
 
-# %% ../nbs/16a_plain.ipynb #d2b64375
+# %% ../nbs/16a_plain.ipynb #469cee93
 def _of_edge(fan, n, value): # what belongs to edge n of a fan
     if isinstance(fan, SharedFan): return []
     if isinstance(fan, EdgeFan): return [value[w] for w in fan.ops[n].parameters()]
@@ -96,7 +96,7 @@ def _of_cell(cell, value):
     out = [value[w] for w in cell.preps.parameters()]
     for (i, t), offered in zip(cell.space.edges, getattr(cell.space, cell.kind)):
         for o in offered:
-            if o != 'none': out += _of_edge(cell.fans[i][o], cell.targets[i][o].index(t), value)
+            if o in cell.fans[i]: out += _of_edge(cell.fans[i][o], cell.targets[i][o].index(t), value)
     return out
 
 def spread(net:Supernet, # ours

@@ -13,19 +13,19 @@ from torch import Tensor, nn
 from .core import frozen_statistics, full_float32, replay
 from .alignment import alignment, directions
 
-# %% ../nbs/04_regularizer.ipynb #d703c69f
+# %% ../nbs/04_regularizer.ipynb #bc0b5851
 class AlignmentRegularizer:
     "Weight gradient of the loss minus strength × alignment, for any model whose layers take mixing weights (Λ-DARTS, ICLR 2023)"
     def __init__(self,
                  kind:str='cosine',          # 'cosine' (Λ) or 'sign' (its signed twin)
-                 gradient:str='central',     # 'central' (as published), 'forward' or 'exact'
+                 gradient:str='central',     # 'central' (as published), 'pair', 'forward' or 'exact'
                  epsilon:float=1e-3,         # ε₀, the length of the whole move of the mixing weights in a difference
                  groups:list|None=None,      # lists of layer indices, each with its own Λ, which are summed; None: all in one
                  reduce:Callable|None=None,  # applied to the layer gradients before u is formed (the mean over ranks)
                  model:nn.Module|None=None): # its BatchNorm running statistics see the first pass only
         if kind not in ('cosine', 'sign'): raise ValueError(f"unknown regularizer {kind!r}: use 'cosine' or 'sign'")
-        if gradient not in ('central', 'forward', 'exact'):
-            raise ValueError(f"unknown gradient {gradient!r}: use 'central', 'forward' or 'exact'")
+        if gradient not in ('central', 'pair', 'forward', 'exact'):
+            raise ValueError(f"unknown gradient {gradient!r}: use 'central', 'pair', 'forward' or 'exact'")
         if not 0 < epsilon < float('inf'): raise ValueError(f'epsilon must be a positive number, got {epsilon}')
         self.kind, self.gradient, self.epsilon, self.groups = kind, gradient, epsilon, groups
         self.reduce, self.model = reduce, model
@@ -60,14 +60,14 @@ def _numbers(grads, reduce): # detached layer gradients, averaged over ranks whe
     flat = reduce(torch.cat([g.flatten() for g in grads]))
     return [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in grads]), grads)]
 
-# %% ../nbs/04_regularizer.ipynb #94fee178
+# %% ../nbs/04_regularizer.ipynb #a2714cfa
 def _twice_differentiable(grads): # ValueError where the graph of the layer gradients holds torch's guard
     seen, todo = set(), [g.grad_fn for g in grads if g is not None]
     while todo:
         node = todo.pop()
         if node is None or node in seen: continue
         if node.name() == 'torch::autograd::Error':
-            raise ValueError("gradient 'exact' met an operation marked once_differentiable: use 'central' or 'forward'")
+            raise ValueError("gradient 'exact' met an operation marked once_differentiable: use a difference ('central'; for α 'difference')")
         seen.add(node)
         todo += [n for n, _ in node.next_functions]
 
@@ -80,26 +80,27 @@ def _exact(self:AlignmentRegularizer, loss, weights, probs, strength):
     objective = loss - strength*sum((g*u).sum() for g, u in zip(live, self.aim(layer_grads)))
     return torch.autograd.grad(objective, weights, materialize_grads=True), layer_grads
 
-# %% ../nbs/04_regularizer.ipynb #1fbb8431
+# %% ../nbs/04_regularizer.ipynb #9789e161
 def _plain(loss, weights, probs, reduce):
     grads = torch.autograd.grad(loss, [*probs, *weights], allow_unused=True)
     at_p = [torch.zeros_like(w) if g is None else g for g, w in zip(grads[len(probs):], weights)]
     return at_p, _numbers(grads[:len(probs)], reduce)
 
 @patch
-def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, u, at_p, rewind):
-    norm = torch.cat([d.flatten() for d in u]).norm()
+def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, u, at_p, rewind): # the weight gradients of the loss and of Λ
+    norm, forward = torch.cat([d.flatten() for d in u]).norm(), self.gradient == 'forward'
     unit = [d/norm.clamp_min(torch.finfo(norm.dtype).tiny) for d in u]   # 0 stays 0
     def at(move):
         rewind()
         loss = loss_fn([p.detach() + move*d for p, d in zip(probs, unit)])
         return torch.autograd.grad(loss, weights, materialize_grads=True)
     with frozen_statistics(self.model), full_float32():
-        hi, lo = at(self.epsilon), at(-self.epsilon) if self.gradient == 'central' else at_p
-    width = self.epsilon*(2 if self.gradient == 'central' else 1)
-    return [(h - l)*(norm/width) for h, l in zip(hi, lo)]
+        hi, lo = at(self.epsilon), at_p if forward else at(-self.epsilon)
+    if self.gradient == 'pair': at_p = [(h + l)/2 for h, l in zip(hi, lo)]
+    width = self.epsilon*(1 if forward else 2)
+    return at_p, [(h - l)*(norm/width) for h, l in zip(hi, lo)]
 
-# %% ../nbs/04_regularizer.ipynb #7f21454c
+# %% ../nbs/04_regularizer.ipynb #82aa6af5
 @patch
 def __call__(self:AlignmentRegularizer,
              loss_fn:Callable,    # loss_fn(probs) -> scalar loss; the same function at each call (same batch)
@@ -114,8 +115,9 @@ def __call__(self:AlignmentRegularizer,
     if strength and self.gradient == 'exact':
         weight_grads, layer_grads = self._exact(loss, weights, probs, strength)
     else:
-        weight_grads, layer_grads = _plain(loss, weights, probs, self.reduce)
+        later = strength and self.gradient == 'pair'
+        weight_grads, layer_grads = _plain(loss, [] if later else weights, probs, self.reduce)
         if strength:
-            up = self._difference(loss_fn, weights, probs, self.aim(layer_grads), weight_grads, rewind)
-            weight_grads = [g - strength*d for g, d in zip(weight_grads, up)]
+            at_p, up = self._difference(loss_fn, weights, probs, self.aim(layer_grads), weight_grads, rewind)
+            weight_grads = [g - strength*d for g, d in zip(at_p, up)]
     return loss.detach(), list(weight_grads), layer_grads, self.measure(layer_grads)

@@ -5,23 +5,25 @@
 # %% auto #0
 __all__ = ['Cell', 'Reduction', 'Supernet']
 
-# %% ../nbs/08_supernet.ipynb #2a4b7130
+# %% ../nbs/08_supernet.ipynb #9bc0b56e
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 from .conv import Conv2d
 from .genotype import Genotype
-from .ops import FactorizedReduce, ReLUConvBN, make_fan
+from .ops import FactorizedReduce, ReLUConvBN, SharedFan, is_shared, make_fan
 from .spaces import Space, discretize, get_space, op_mask
 
-# %% ../nbs/08_supernet.ipynb #7f8ec3b3
-def _plan(space, ops, i): # operation -> the edges that leave state i and offer it, and where their mixing weights are
-    plan, width = {}, max(map(len, ops))
-    for e, (source, _) in enumerate(space.edges):
-        if source == i:
-            for c, o in enumerate(ops[e]): plan.setdefault(o, []).append((e, e*width + c))
-    return {o: tuple(map(list, zip(*entries))) for o, entries in plan.items() if o != 'none'}
+# %% ../nbs/08_supernet.ipynb #0d4d6a7f
+def _groups(edges, ops, C, stride): # operations that one fan serves: one with weights, or all without
+    names = dict.fromkeys(o for e in edges for o in ops[e] if o != 'none')
+    shared = tuple(o for o in names if is_shared(o, C, stride))
+    return [(o,) for o in names if o not in shared] + [shared]*bool(shared)
+
+def _place(ops, e, o): # of a mixing weight among those of the cell; past the end where edge e does not offer o
+    width = max(map(len, ops))
+    return e*width + ops[e].index(o) if o in ops[e] else len(ops)*width
 
 class Cell(nn.Module):
     "A cell of a supernet, computed state by state"
@@ -33,36 +35,50 @@ class Cell(nn.Module):
                  partial:int=1):     # 1/partial of the channels go through the operations, the rest past them
         super().__init__()
         self.space, self.kind, self.partial, self.active = space, kind, partial, C//partial
-        self.preps, self.fans, self.targets = nn.ModuleList(preps), nn.ModuleList(), []
-        for i in range(space.inputs + space.nodes - 1):
-            plan = _plan(space, getattr(space, kind), i)
-            self.fans.append(nn.ModuleDict({o: make_fan(o, len(es), self.active, self.stride(i), space.pool_norm) for o, (es, _) in plan.items()}))
-            self.targets.append({o: [space.edges[e][1] for e in es] for o, (es, _) in plan.items()})
-            for o, (_, at) in plan.items(): self.register_buffer(f'at_{i}_{o}', torch.tensor(at), persistent=False)
+        self.preps, self.fans, self.targets, places = nn.ModuleList(preps), nn.ModuleList(), [], []
+        for i in range(space.inputs + space.nodes - 1): places += self._fan_out(i)
+        self.sizes = [len(at) for at in places]
+        self.register_buffer('at', torch.tensor(sum(places, [])), persistent=False)
 
     def stride(self, i): return 2 if self.kind == 'reduce' and i < self.space.inputs else 1
 
-# %% ../nbs/08_supernet.ipynb #133ca6d0
-def _add(sums, t, y): sums[t] = y if sums[t] is None else sums[t] + y
+# %% ../nbs/08_supernet.ipynb #3dd087d6
+@patch
+def _fan_out(self:Cell, i): # makes the fans of state i; per fan the places of its mixing weights
+    ops, C, stride, places = getattr(self.space, self.kind), self.active, self.stride(i), []
+    self.fans.append(nn.ModuleDict()); self.targets.append({})
+    edges = [e for e, (source, _) in enumerate(self.space.edges) if source == i]
+    for group in _groups(edges, ops, C, stride):
+        name, served = '+'.join(group), [e for e in edges if {*group} & {*ops[e]}]
+        self.fans[i][name] = (SharedFan(group, C, stride, self.space.pool_norm) if is_shared(group[0], C, stride)
+                              else make_fan(name, len(served), C, stride))
+        self.targets[i][name] = tuple(self.space.edges[e][1] for e in served)
+        places.append([_place(ops, e, o) for o in group for e in served])
+    return places
+
+# %% ../nbs/08_supernet.ipynb #97a6bd92
+def _add(sums, key, y): sums[key] = sums[key] + y if key in sums else y
 
 @patch
-def _operate(self:Cell, i, x, p, sums): # adds what the operations on the edges that leave state i give
-    fans = self.fans[i]
+def _operate(self:Cell, i, x, weights, sums): # adds what the operations on the edges that leave state i give
+    fans, wide = self.fans[i], {}
     rectified = x.relu() if any(f.rectified for f in fans.values()) else None
     for o, fan in fans.items():
-        y = fan(rectified if fan.rectified else x, p.flatten().index_select(0, getattr(self, f'at_{i}_{o}')))
-        for t, part in zip(self.targets[i][o], y.split(self.active, 1)): _add(sums, t, part)
+        y = fan(rectified if fan.rectified else x, next(weights))
+        _add(wide, (self.targets[i][o], y.dim()), y)
+    for (targets, dim), y in wide.items():                                # (k, batch, …) or (batch, k·C, …)
+        for t, part in zip(targets, y.unbind() if dim > x.dim() else y.split(self.active, 1)): _add(sums, t, part)
 
 @patch
-def _leave(self:Cell, i, x, p, sums, past): # all that leaves state i; with partial channels a part goes past the operations
-    if self.partial == 1: return self._operate(i, x, p, sums)
-    self._operate(i, x[:, :self.active], p, sums)
+def _leave(self:Cell, i, x, weights, sums, p, past): # all that leaves state i; with partial channels a part goes past the operations
+    if self.partial == 1: return self._operate(i, x, weights, sums)
+    self._operate(i, x[:, :self.active], weights, sums)
     rest = x[:, self.active:]
     if self.stride(i) == 2: rest = F.max_pool2d(rest, 2, ceil_mode=True)
     for w, (source, t) in zip(p.sum(1), self.space.edges):
         if source == i: _add(past, t, w*rest)
 
-# %% ../nbs/08_supernet.ipynb #3c25ea35
+# %% ../nbs/08_supernet.ipynb #a653bc71
 @patch
 def _shuffle(self:Cell, part, rest): # one state; its channels in another order
     x = torch.cat([part, rest], 1)
@@ -75,13 +91,14 @@ def forward(self:Cell,
            ) -> Tensor: # (batch, C times the concatenated nodes, height, width)
     "The concatenated nodes"
     states = [prep(x) for prep, x in zip(self.preps, inputs)] if self.preps else list(inputs)
-    sums, past = [None]*(self.space.inputs + self.space.nodes), [None]*(self.space.inputs + self.space.nodes)
-    for i in range(len(sums)):
+    weights = iter(F.pad(p.flatten(), (0, 1)).index_select(0, self.at).split(self.sizes))    # 0 past the end
+    sums, past = {}, {}
+    for i in range(self.space.inputs + self.space.nodes):
         if i >= self.space.inputs: states.append(sums[i] if self.partial == 1 else self._shuffle(sums[i], past[i]))
-        if i < len(self.fans): self._leave(i, states[i], p, sums, past)
+        if i < len(self.fans): self._leave(i, states[i], weights, sums, p, past)
     return torch.cat([states[j] for j in self.space.concat], 1) if len(self.space.concat) > 1 else states[self.space.concat[0]]
 
-# %% ../nbs/08_supernet.ipynb #e088f34a
+# %% ../nbs/08_supernet.ipynb #f2f3bebd
 class Reduction(nn.Module):
     "Residual block of stride 2: two 3×3 ReLU-conv-BN beside 2×2 pooling and a 1×1 convolution (NAS-Bench-201, ICLR 2020)"
     def __init__(self,
@@ -102,7 +119,7 @@ def _stages(space, C, N, classes, in_channels, partial): # stem, layers from inp
         layers += [Cell(space, C*2**stage, partial=partial) for _ in range(N)]
     return stem, layers, nn.Sequential(nn.BatchNorm2d(4*C), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4*C, classes))
 
-# %% ../nbs/08_supernet.ipynb #eadcdcdb
+# %% ../nbs/08_supernet.ipynb #60cc762a
 def _prep(c_in, size, C, smallest): # makes an output of c_in channels a state of C channels
     return FactorizedReduce(c_in, C, affine=False) if size > smallest else ReLUConvBN(c_in, C, 1, affine=False)
 
@@ -117,7 +134,7 @@ def _row(space, C, L, classes, in_channels, partial): # stem, layers from input 
         outs = [*outs[1:], (C*len(space.concat), side/2 if kind == 'reduce' else side)]
     return stem, layers, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(outs[-1][0], classes))
 
-# %% ../nbs/08_supernet.ipynb #342cf21b
+# %% ../nbs/08_supernet.ipynb #cfed0443
 class Supernet(nn.Module):
     "All networks of a space at once"
     def __init__(self,
@@ -143,7 +160,7 @@ class Supernet(nn.Module):
     def mask(self, kind): return getattr(self, f'{kind}_mask') # (edges, operations), bool
     def skeleton(self, *sizes): return (_row if self.space.reduce else _stages)(self.space, *sizes, self.partial) # stem, layers, head
 
-# %% ../nbs/08_supernet.ipynb #05b14d87
+# %% ../nbs/08_supernet.ipynb #9f5da734
 @patch
 def choice(self:Supernet) -> dict: # kind of cell -> (edges, operations), differentiable in α
     "The softmax of α, row by row; padding gets exactly 0"
@@ -166,7 +183,7 @@ def weights(self:Supernet) -> list: # parameters
     "ω: everything that is trained but α"
     return [p for n, p in self.named_parameters() if not n.startswith('alphas.')]
 
-# %% ../nbs/08_supernet.ipynb #26bc2436
+# %% ../nbs/08_supernet.ipynb #02b30889
 @patch
 def genotype(self:Supernet) -> Genotype:
     "The cell that α stands for now"
@@ -185,7 +202,7 @@ def forward(self:Supernet,
         outs = [*outs[1:], y]
     return self.head(outs[-1])
 
-# %% ../nbs/08_supernet.ipynb #7d79e36f
+# %% ../nbs/08_supernet.ipynb #6aacfd6b
 @patch
 def _edge_alphas(self:Supernet): # β: one number per edge and kind of cell
     for k in self.space.kinds: self.alphas[f'{k}_edges'] = nn.Parameter(1e-3*torch.randn(len(self.space.edges)))
