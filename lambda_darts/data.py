@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NO_FLIP', 'split_halves', 'Data', 'pixel_counts', 'pixel_statistics', 'read_split', 'load_data', 'augment']
 
-# %% ../nbs/09_data.ipynb #625773ae
+# %% ../nbs/09_data.ipynb #c22c49d6
 import hashlib, json, os, zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from torch.nn import functional as F
+from .ranks import from_first, world
 from .sources import Stream, read_npz, read_pictures
 
 # %% ../nbs/09_data.ipynb #49a7dd94
@@ -23,7 +24,7 @@ def split_halves(labels:torch.Tensor, # (n,) integers
     order = order[labels[order].argsort(stable=True)]
     return order[::2].sort().values, order[1::2].sort().values
 
-# %% ../nbs/09_data.ipynb #9eecdf17
+# %% ../nbs/09_data.ipynb #baff5533
 @dataclass(repr=False)
 class Data:
     "Labelled pictures and their two halves"
@@ -39,6 +40,7 @@ class Data:
     test_images:torch.Tensor|Stream|None=None # pictures neither half contains
     test_labels:torch.Tensor|None=None    # their labels
     workers:int=0                         # processes that read the pictures of a `Stream`
+    source:dict|None=None                 # what `load_data` was given, where that can be given again
 
     channels = property(lambda self: self.images.shape[1], doc='Channels of a picture')
     size = property(lambda self: tuple(self.images.shape[2:]), doc='Height and width of a picture')
@@ -89,7 +91,7 @@ def read_split(path:str|os.PathLike, # an .npz file, or NAS-Bench-201's cifar-sp
     if not all(map(len, halves)): raise ValueError(f'{path} leaves a half without pictures')
     return tuple(map(torch.from_numpy, halves))
 
-# %% ../nbs/09_data.ipynb #f7d0549a
+# %% ../nbs/09_data.ipynb #1c97411b
 NO_FLIP = set('digits emnist gtsrb kmnist mnist omniglot qmnist renderedsst2 semeion svhn usps'.split())
 
 def _measure(images, train, workers):
@@ -101,6 +103,13 @@ def _measure(images, train, workers):
     for x, _ in images.fetch(train.split(64), workers): counts = counts + pixel_counts(x.expand(-1, images.shape[1], -1, -1))
     return pixel_statistics(counts)
 
+def _source(data, root, size, split, flip): # the options of the commands that give the same pictures again
+    if not isinstance(data, (str, os.PathLike)): return None
+    place = lambda p: str(Path(p).resolve()) if Path(p).exists() else str(p)
+    given = dict(root=place(root), size=size, split=split and place(split), flip=flip if flip is None else 'yes' if flip else 'no')
+    return dict(data=place(data)) | {k: v for k, v in given.items() if v not in (None, 'data')}
+
+# %% ../nbs/09_data.ipynb #c9efcefb
 def load_data(data='digits',                     # 'digits', a torchvision set, .npz file, folder, (images, labels) or Dataset
               root:str|os.PathLike='data',       # folder of torchvision's sets
               size:int|None=None,                # resize to size x size pixels
@@ -111,29 +120,34 @@ def load_data(data='digits',                     # 'digits', a torchvision set, 
               memory:float=4,                    # GiB to hold; folders and Datasets with more are read again in every epoch
               workers:int=0) -> Data:            # processes that read files; 0: this one. Batches do not depend on it
     "Labelled pictures from `data`, in two halves"
-    p = read_pictures(data, root, size, download, memory, workers)
+    source = _source(data, root, size, split, flip)
+    read = lambda: read_pictures(data, root, size, download, memory, workers)
+    if download and world() > 1: from_first(lambda: b'' if read() else b'')     # one rank fetches, the others find it there
+    p = read()
     train, valid = read_split(split, len(p.images), p.position) if split else split_halves(p.labels, seed)
     mean, std = _measure(p.images, train, workers)
     if flip is None: flip = p.name.lower() not in NO_FLIP
-    return Data(p.name, p.images, p.labels, p.classes, train, valid, mean, std, flip, p.test_images, p.test_labels, workers)
+    return Data(p.name, p.images, p.labels, p.classes, train, valid, mean, std, flip, p.test_images, p.test_labels, workers, source)
 
-# %% ../nbs/09_data.ipynb #81368395
+# %% ../nbs/09_data.ipynb #e882d79c
 def augment(x:torch.Tensor,              # (batch, channels, height, width), uint8 or float, on any device
             flip:bool,                   # mirror every second picture, on average
             generator:torch.Generator,   # of the CPU
-            pad:int|None=None):          # black pixels on each side; None: an eighth of the size, at least 1
+            pad:int|None=None,           # black pixels on each side; None: an eighth of the size, at least 1
+            n:int|None=None,             # pictures of the whole batch, where `x` is a part of it
+            part:slice=slice(None)):     # the pictures of it that `x` holds: they get what they would get in the whole
     "A random window of every padded picture, mirrored half of the time"
     b, c, h, w = x.shape
     if pad is None: pad = max(1, min(h, w)//8)
-    dy, dx = torch.randint(2*pad + 1, (2, b, 1), generator=generator)
-    mirror = torch.rand((b, 1), generator=generator) < (.5 if flip else 0)
+    dy, dx = torch.randint(2*pad + 1, (2, n or b, 1), generator=generator)[:, part]
+    mirror = torch.rand((n or b, 1), generator=generator)[part] < (.5 if flip else 0)
     rows, columns = dy + torch.arange(h), torch.arange(w)                    # (batch, height)
     columns = dx + torch.where(mirror, w - 1 - columns, columns)             # (batch, width)
     place = rows[:, :, None]*(w + 2*pad) + columns[:, None]                  # (batch, height, width)
     place = place.view(b, 1, h*w).to(x.device).expand(b, c, h*w)
     return F.pad(x, [pad]*4).flatten(2).gather(2, place).view(b, c, h, w)
 
-# %% ../nbs/09_data.ipynb #27688310
+# %% ../nbs/09_data.ipynb #a3bf9558
 @patch
 def check(self:Data,
           batch_size:int,     # pictures per batch
@@ -146,14 +160,14 @@ def check(self:Data,
         raise ValueError(f'{self.name}: pictures of {self.size[0]}x{self.size[1]} are too small to be halved {reductions} times: '
                          f'use --size {2**reductions} or more')
 
-# %% ../nbs/09_data.ipynb #5d8d8e27
+# %% ../nbs/09_data.ipynb #cdf8c05f
 @patch
 def _read(self:Data, images, parts, device): # the pictures of each index tensor in `parts`, on `device`
     if not isinstance(images, Stream): return (images[i].to(device) for i in parts)
     batches = images.fetch(parts, self.workers, pin=torch.device(device).type == 'cuda')
     return (x.to(device, non_blocking=True).expand(-1, images.shape[1], -1, -1) for x, _ in batches)
 
-# %% ../nbs/09_data.ipynb #2ba50133
+# %% ../nbs/09_data.ipynb #f487dc7a
 @patch
 def normalize(self:Data,
               x:torch.Tensor,        # (batch, channels, height, width), uint8
@@ -169,17 +183,18 @@ def batches(self:Data,
             seed:int,              # with `epoch` and `half` all that the order and the windows depend on
             epoch:int,             # counted from 0
             device='cpu',          # where the batches are wanted
-            dtype=torch.float32):  # of the pictures
+            dtype=torch.float32,   # of the pictures
+            part:slice=slice(None)): # the pictures of each batch that are wanted: a rank's
     "Shuffled, augmented, normalized batches (x, y) of one epoch"
     index = self._half(half, ('train', 'valid'))[2]
     self.check(batch_size)
     seed = np.random.SeedSequence([seed, epoch, half == 'valid']).generate_state(1)[0]
     g = torch.Generator().manual_seed(int(seed))
     parts = [i for i in index[torch.randperm(len(index), generator=g)].split(batch_size) if len(i) == batch_size]
-    for i, x in zip(parts, self._read(self.images, parts, device)):
-        yield self.normalize(augment(x, self.flip, g), dtype), self.labels[i].to(device)
+    for i, x in zip(parts, self._read(self.images, [i[part] for i in parts], device)):
+        yield self.normalize(augment(x, self.flip, g, n=batch_size, part=part), dtype), self.labels[i[part]].to(device)
 
-# %% ../nbs/09_data.ipynb #5544d290
+# %% ../nbs/09_data.ipynb #9c947447
 @patch
 def _half(self:Data, half, allowed=('train', 'valid', 'test')):
     "Images, labels and the indices of `half`"
@@ -193,13 +208,14 @@ def eval_batches(self:Data,
                  half:str,              # 'train', 'valid' or 'test'
                  batch_size:int,        # pictures per batch; the last one may have fewer
                  device='cpu',          # where the batches are wanted
-                 dtype=torch.float32):  # of the pictures
+                 dtype=torch.float32,   # of the pictures
+                 part:slice=slice(None)): # the pictures of each batch that are wanted; none: the batch is left out
     "Normalized batches (x, y) in order, every picture once"
     images, labels, index = self._half(half)
-    parts = index.split(batch_size)
+    parts = [i[part] for i in index.split(batch_size) if len(i[part])]
     for i, x in zip(parts, self._read(images, parts, device)): yield self.normalize(x, dtype), labels[i].to(device)
 
-# %% ../nbs/09_data.ipynb #67b67a28
+# %% ../nbs/09_data.ipynb #1e5b68fd
 @patch(as_prop=True)
 def fingerprint(self:Data) -> str: # 16 hexadecimal digits
     "The same for the same pictures, labels and halves"
@@ -210,7 +226,7 @@ def fingerprint(self:Data) -> str: # 16 hexadecimal digits
     if self.flip == (self.name.lower() in NO_FLIP): h.update(f'flip {self.flip}'.encode())
     return h.hexdigest()[:16]
 
-# %% ../nbs/09_data.ipynb #43f4fef8
+# %% ../nbs/09_data.ipynb #0c273ee7
 @patch
 def to(self:Data,
        device): # where images and labels shall lie

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['multiply_adds', 'LiveBytes', 'untouched', 'forecast', 'free_memory', 'Estimate', 'memory_advice']
 
-# %% ../nbs/13c_estimate.ipynb #4d7eed72
+# %% ../nbs/13c_estimate.ipynb #44298564
 import copy, io, math, statistics, time, weakref
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,22 +17,22 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 from .core import full_float32, set_random_state
-from .ops import AvgPool
+from .ops import SharedFan
 from .search import Search
 from .supernet import Supernet
 
-# %% ../nbs/13c_estimate.ipynb #f276b52e
+# %% ../nbs/13c_estimate.ipynb #3367f6d0
 def multiply_adds(net:Supernet,   # on any device
                   channels:int,   # of a picture
                   size:tuple,     # height and width of a picture
                  ) -> int:
-    "Multiply-adds of one picture through the supernet; averages are not counted"
+    "Multiply-adds of one picture through the supernet, of what has weights"
     net = copy.deepcopy(net).eval()
     x = next(net.parameters()).new_zeros(1, channels, *size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter: net(x, net.mixing())
     counts, root = counter.get_flop_counts(), type(net).__name__
-    pools = (counts.get(f'{root}.{name}', {}) for name, m in net.named_modules() if isinstance(m, AvgPool))
-    return (counter.get_total_flops() - sum(sum(c.values()) for c in pools))//2
+    shared = (counts.get(f'{root}.{name}', {}) for name, m in net.named_modules() if isinstance(m, SharedFan))
+    return (counter.get_total_flops() - sum(sum(c.values()) for c in shared))//2
 
 # %% ../nbs/13c_estimate.ipynb #d372b36a
 class LiveBytes(TorchDispatchMode):

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHOWN', 'CURVES', 'valid_acc', 'mean_std', 'Seeds']
 
-# %% ../nbs/13a_seeds.ipynb #3dd5b9c3
+# %% ../nbs/13a_seeds.ipynb #868f2778
 import hashlib, html, io, json, math, re
 from pathlib import Path
 from typing import Callable, Iterable
@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from .core import write_text
 from .diagnostics import explain
 from .draw import save_picture
+from .ranks import first, from_first
 from .search import Search
 
 # %% ../nbs/13a_seeds.ipynb #dbe1c349
@@ -73,19 +74,19 @@ def _made(self:Seeds, seed): # its search, which has the settings of the others
     if other: raise ValueError(f"seed {seed} has other settings than seed {self.seeds[0]}: {', '.join(other)}")
     return self._place(search)
 
-# %% ../nbs/13a_seeds.ipynb #1ad5f0e3
+# %% ../nbs/13a_seeds.ipynb #c463bbc2
 @patch
 def _row(self:Seeds, search):
     h, g, score = search.history, search.genotype, float(self.score(search))
     if not math.isfinite(score): raise FloatingPointError(f'its {self.score.__name__} is {score}')
-    row = dict(seed=search.config.seed, digest=g.digest, collapsed=g.collapsed) | h.drop(columns='genotype').iloc[-1].to_dict()
+    row = dict(seed=search.config.seed, digest=g.digest, collapsed=g.collapsed) | h.drop(columns=['genotype', 'mixing'], errors='ignore').iloc[-1].to_dict()
     row |= dict(epoch=len(h), seconds=h.seconds.sum(), skip_share=g.skip_share()) | {self.score.__name__: score}
     if search.truth is not None: row['true_acc'] = search._true_acc(g)
     return dict(row, genotype=g.to_line(), error='')
 
 @patch
 def _keep(self:Seeds, search): # what is read off a finished search, which is then let go
-    seed, about = search.config.seed, json.loads((search.out/'config.json').read_text(encoding='utf-8'))
+    seed, about = search.config.seed, json.loads(from_first((search.out/'config.json').read_bytes))
     self.rows.append(self._row(search))
     self.histories[seed], self.cells[seed] = search.history, search.genotype
     machine = f"{about['device']}, {about['threads']} threads, " + ', '.join(f'{k} {v}' for k, v in about['versions'].items())
@@ -123,9 +124,10 @@ def run(self:Seeds):
         raise FloatingPointError(f"{len(self.failed)} of {len(self.seeds)} seeds failed ({why}); what the others came to is in {self.out/'summary.html'}")
     return self
 
-# %% ../nbs/13a_seeds.ipynb #e2077d27
+# %% ../nbs/13a_seeds.ipynb #85173b9f
 @patch
 def _write(self:Seeds):
+    if not first(): return
     write_text(self.out/'summary.csv', self.table.to_csv(index=False))
     write_text(self.out/'summary.html', self.page())
     if self.chosen is None: return

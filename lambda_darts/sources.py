@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SETS', 'Stream', 'read_npz', 'Pictures', 'read_pictures']
 
-# %% ../nbs/08a_sources.ipynb #c0095e05
+# %% ../nbs/08a_sources.ipynb #658b83eb
 import inspect, math, operator, os, zipfile
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
-from PIL import Image
+from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets
@@ -159,11 +159,11 @@ def _from_npz(path):
     pairs = [(z[f'{part}_images'], z[f'{part}_labels']) for part in ('train', 'test') if f'{part}_images' in z]
     return dict(name=path.stem, pairs=pairs, classes=z.get('class_names'), position=z.get('train_index'))
 
-# %% ../nbs/08a_sources.ipynb #865f8e70
+# %% ../nbs/08a_sources.ipynb #e268635b
 def _open(path):
-    "The picture in a file"
+    "The picture in a file, the way up that its EXIF entry says"
     try:
-        with Image.open(path) as im: return im.copy()
+        with Image.open(path) as im: return ImageOps.exif_transpose(im)
     except Exception as e: raise ValueError(f'{path} is not a picture that can be read') from e
 
 def _from_folder(path, read):

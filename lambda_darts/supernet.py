@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Cell', 'Reduction', 'Supernet']
 
-# %% ../nbs/08_supernet.ipynb #9bc0b56e
+# %% ../nbs/08_supernet.ipynb #1d6be6f3
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from .conv import Conv2d
 from .genotype import Genotype
 from .ops import FactorizedReduce, ReLUConvBN, SharedFan, is_shared, make_fan
+from .recompute import recompute as call_again
 from .spaces import Space, discretize, get_space, op_mask
 
 # %% ../nbs/08_supernet.ipynb #0d4d6a7f
@@ -134,7 +135,7 @@ def _row(space, C, L, classes, in_channels, partial): # stem, layers from input 
         outs = [*outs[1:], (C*len(space.concat), side/2 if kind == 'reduce' else side)]
     return stem, layers, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(outs[-1][0], classes))
 
-# %% ../nbs/08_supernet.ipynb #cfed0443
+# %% ../nbs/08_supernet.ipynb #b83e0b11
 class Supernet(nn.Module):
     "All networks of a space at once"
     def __init__(self,
@@ -143,9 +144,10 @@ class Supernet(nn.Module):
                  cells:int=5,        # all cells, or N per stage where the space has no reduction cell
                  classes:int=10,     # classes of the data
                  in_channels:int=3,  # channels of a picture
-                 partial:int=1):     # 1/partial of the channels go through the operations (PC-DARTS, ICLR 2020); 1: all
+                 partial:int=1,      # 1/partial of the channels go through the operations (PC-DARTS, ICLR 2020); 1: all
+                 recompute:bool=False): # cells keep their inputs alone and run again in a backward pass: less memory, more time
         super().__init__()
-        self.space, self.partial = get_space(space), partial
+        self.space, self.partial, self.recompute = get_space(space), partial, recompute
         for name, n in (('channels', channels), ('cells', cells), ('classes', classes), ('in_channels', in_channels), ('partial', partial)):
             if n < 1: raise ValueError(f'{name} must be at least 1, got {n}')
         if channels % partial: raise ValueError(f'channels must be a multiple of partial, got {channels} and {partial}')
@@ -183,7 +185,7 @@ def weights(self:Supernet) -> list: # parameters
     "ω: everything that is trained but α"
     return [p for n, p in self.named_parameters() if not n.startswith('alphas.')]
 
-# %% ../nbs/08_supernet.ipynb #02b30889
+# %% ../nbs/08_supernet.ipynb #85ff6b6b
 @patch
 def genotype(self:Supernet) -> Genotype:
     "The cell that α stands for now"
@@ -197,8 +199,9 @@ def forward(self:Supernet,
     "Logits of the mixture of all networks"
     if len(probs) != len(self.kinds): raise ValueError(f'{len(self.kinds)} cells need as many mixing weights, got {len(probs)}')
     copies, outs = iter(probs), [self.stem(x)]*self.space.inputs
+    run = call_again if self.recompute else lambda layer, *args: layer(*args)
     for layer in self.layers:
-        y = layer(outs, next(copies)) if isinstance(layer, Cell) else layer(outs[-1])
+        y = run(layer, outs, next(copies)) if isinstance(layer, Cell) else run(layer, outs[-1])
         outs = [*outs[1:], y]
     return self.head(outs[-1])
 

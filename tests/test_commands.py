@@ -1,4 +1,4 @@
-"The two commands as a person uses them: started as processes, killed and started again, given wrong things, and given own pictures."
+"The commands as a person uses them: started as processes, killed and started again, given wrong things, and given own pictures."
 import importlib.util, inspect, json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
 from lambda_darts import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-SEARCH, QUERY, DRAW = 'lambda_darts_search', 'lambda_darts_query', 'lambda_darts_draw'
+SEARCH, RETRAIN, PREDICT, EXPORT = 'lambda_darts_search', 'lambda_darts_retrain', 'lambda_darts_predict', 'lambda_darts_export'
+QUERY, DRAW, BENCH = 'lambda_darts_query', 'lambda_darts_draw', 'lambda_darts_bench'
 SMALL = ('--channels', 2, '--cells', 1, '--quiet')
 EPOCHS = 15
 RUN = (*SMALL, '--batch_size', 128, '--epochs', EPOCHS)
@@ -229,15 +231,59 @@ def test_mistakes(tmp_path):
     assert tree(tmp_path) == before
 
 
-@pytest.mark.parametrize('name', (SEARCH, QUERY, DRAW))
+OPTIONS = {SEARCH: 36, RETRAIN: 34, PREDICT: 5, EXPORT: 2, QUERY: 2, DRAW: 2, BENCH: 8}
+
+
+@pytest.mark.parametrize('name', OPTIONS)
 def test_help(name, tmp_path):
     "Every option is explained; nothing else is done"
     text = ok(name, '--help', cwd=tmp_path)
-    functions = (getattr(cli, name), *([cli.pictures] if name == SEARCH else []))
+    functions = (getattr(cli, name), *([cli.pictures, cli.running] if name in (SEARCH, RETRAIN) else []))
     names = [k for f in functions for k, p in inspect.signature(f).parameters.items() if p.kind is not p.VAR_KEYWORD]
-    assert name in text and len(names) == {SEARCH: 30, QUERY: 2, DRAW: 2}[name]
+    assert name in text and len(names) == OPTIONS[name]
     assert not [k for k in names if not re.search(rf'^  (--)?{k.replace("_", "[-_]")}\b', text, re.M)]
     assert not list(tmp_path.iterdir())
+
+
+TRAINING = ('run', '--epochs', 6, '--channels', 4, '--cells', 1, '--quiet')
+
+
+def test_from_pictures_to_answers(finished):
+    "Search, train, ask: each goes on where it was killed, and ends where an unbroken one does"
+    digits = load_digits()
+    for i in range(5): Image.fromarray((digits.images[i]*15).astype(np.uint8)).save(finished/f'{i}.png')
+    unbroken = ok(RETRAIN, *TRAINING, '--out', 'whole', cwd=finished)
+    process, folder = start(command(RETRAIN, *TRAINING), finished), finished/'run'/'retrain'
+    kill_at(.5, process, folder)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL and 0 < rows(folder)[0] < 6
+    assert ok(RETRAIN, *TRAINING, cwd=finished).replace('run/retrain', 'whole') == unbroken
+    assert same(*(dict(sorted(load_file(f/'network.safetensors').items())) for f in (folder, finished/'whole')))
+    for name in ('report.html', 'cell.svg', 'history.csv'): assert (folder/name).stat().st_size
+    table = ok(PREDICT, 'run/retrain', *(f'{i}.png' for i in range(5)), '--top', 2, cwd=finished)
+    assert table.count('.png') == 5 and 'probability_2' in table
+    assert ok(EXPORT, 'run/retrain', '--out', 'network.pt2', cwd=finished) == 'network.pt2\n' and (finished/'network.pt2').stat().st_size
+
+
+MISTAKES = {  # what is typed, and what the one line must say
+    (RETRAIN, 'nowhere'): 'nowhere', (RETRAIN, ARCH, '--preset', 'fast'): 'paper-cifar', (RETRAIN, ARCH, '--epochs', 0): 'epochs',
+    (RETRAIN, ARCH, '--data', 'absent.npz'): 'absent.npz', (PREDICT, 'empty', 'pictures'): 'network.safetensors', (PREDICT, 'a_file', 'pictures'): 'a_file',
+    (EXPORT, 'empty'): 'network.safetensors', (BENCH, '--space', 'nb301'): 'nb201', (BENCH, '--size', 30): 'multiple of 4',
+    (SEARCH, '--every', 0): 'every', (SEARCH, '--estimate', '--space', 's9'): 'nb201'}
+
+
+def test_mistakes_of_the_others(tmp_path):
+    wrong_things(tmp_path)
+    before, results = tree(tmp_path), session(MISTAKES, tmp_path)
+    for (line, says), (status, out, err) in zip(MISTAKES.items(), results):
+        assert status == 2 and says in err and err.count('\n') == 1 and err.startswith(line[0]), (line, err)
+    assert tree(tmp_path) == before
+
+
+def test_estimate(tmp_path):
+    "What a search needs, without a trace of it"
+    text = ok(SEARCH, *SMALL, '--estimate', cwd=tmp_path)
+    assert all(w in text for w in ('weights', 'memory', 'step', 'epoch', 'search')) and not list(tmp_path.iterdir())
 
 
 def check_run(folder):

@@ -1,18 +1,19 @@
-"README.md and the site: rendered from what is here, the same each time, complete, and without a request to any host."
-import os, re, shutil, subprocess, sys
+"README.md and the site: rendered from what is here, the same each time, complete, linked, and without a request to any host."
+import ast, functools, html, http.server, json, os, re, shutil, subprocess, sys, threading
 from pathlib import Path
 
-import pytest
+import nbformat, pytest
 from bs4 import BeautifulSoup
 
 ROOT = Path(__file__).resolve().parents[1]
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser') or shutil.which('google-chrome')
 
 
 def render(root):
     "Run tools/docs.py in `root`; the bytes of everything it wrote"
     subprocess.run([sys.executable, 'tools/docs.py'], cwd=root, check=True, env={**os.environ, 'PYTHONHASHSEED': 'random'})
-    files = [root/'README.md', *(root/'index_files').glob('*'), *(root/'_docs').glob('*')]
-    return {str(p.relative_to(root)): p.read_bytes() for p in files}
+    files = [root/'README.md', *(root/'index_files').glob('*'), *(p for p in (root/'_docs').rglob('*') if p.is_file())]
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in files}
 
 
 @pytest.fixture(scope='module')
@@ -26,36 +27,229 @@ def copy(tmp_path_factory):
     return root, render(root)
 
 
+@pytest.fixture(scope='module')
+def pages(copy):
+    "file name -> parsed page"
+    return {p.name: BeautifulSoup(p.read_text(encoding='utf-8'), 'html.parser') for p in (copy[0]/'_docs').glob('*.html')}
+
+
+@pytest.fixture
+def tools(copy, monkeypatch):
+    "The modules of tools/ of the copy"
+    monkeypatch.chdir(copy[0])
+    monkeypatch.syspath_prepend(copy[0]/'tools')
+    import api, book, pages, render
+    yield {m.__name__: m for m in (api, book, pages, render)}
+    for m in ('api', 'book', 'pages', 'render'): sys.modules.pop(m)
+
+
 def test_readme_is_rendered(copy):
-    here = {str(p.relative_to(ROOT)): p.read_bytes() for p in [ROOT/'README.md', *(ROOT/'index_files').glob('*')]}
+    here = {p.relative_to(ROOT).as_posix(): p.read_bytes() for p in [ROOT/'README.md', *(ROOT/'index_files').glob('*')]}
     assert here == {k: v for k, v in copy[1].items() if not k.startswith('_docs')}, 'run tools/docs.py and commit'
 
 
 def test_rendered_twice_is_the_same(copy): assert render(copy[0]) == copy[1]
 
 
-def test_site_is_complete(copy):
-    root, files = copy
-    pages = {p.name: BeautifulSoup(p.read_text(encoding='utf-8'), 'html.parser') for p in (root/'_docs').glob('*.html')}
-    assert len(pages) == 1 + len(list((root/'nbs').glob('[0-9]*.ipynb')))
+def test_site_is_complete(copy, pages):
+    books = sorted((copy[0]/'nbs').glob('[0-9]*.ipynb'))
+    exporting = [b for b in books if '#| default_exp' in b.read_text(encoding='utf-8')]
+    assert len(pages) == 1 + len(books) + 1 + len(exporting)
     for page, soup in pages.items():
-        loaded = [t.get('src') or t.get('href') for t in soup.select('script, link, img, iframe, image')]
-        assert not [u for u in loaded if u and re.match('(https?:)?//', u)], page
-        texts = [t.text.replace('http://www.w3.org/', '') for t in soup.select('script, style')]
-        assert not [t for t in texts if re.search('https?://|@import', t)], page
-        for a in soup.select('a[href]'):
-            file, _, frag = a['href'].partition('#')
-            if re.match('[a-z]+:', a['href']): continue
-            assert (file or page) in pages, f'{page}: {a["href"]}'
-            assert not frag or pages[file or page].find(id=frag), f'{page}: {a["href"]}'
+        assert soup.find('h1') and soup.find('title').text, page
+        assert len(soup.select('nav .here')) == (page != 'index.html'), page
+    last = pages[re.sub(r'^\d+[a-z]?_', '', books[-1].stem) + '.html']
+    assert [p.text for p in pages['index.html'].select('nav summary')][:4] == [
+        'I The argument', 'II The search', 'III The verdict', 'IV Experiments']
+    assert last.select_one('nav details[open] summary').text == 'IV Experiments'
+    assert last.select_one('footer [rel=prev]') and not last.select_one('footer [rel=next]')
 
 
-def test_unknown_formula_and_dead_link_are_errors(copy, monkeypatch):
-    root, _ = copy
-    monkeypatch.chdir(root)
-    monkeypatch.syspath_prepend(root/'tools')
-    import docs
-    with pytest.raises(ValueError, match='cannot be rendered'): docs.mathml(r'\nosuchcommand x')
-    with pytest.raises(ValueError, match='no such chapter'): docs.relink('99_nothing.ipynb', None, {})
-    with pytest.raises(ValueError, match='no such file'): docs.relink('NOTHING.md', None, {})
-    assert '‖' in docs.mathml(r'\Big\|x\Big\|') and 'ℝ' in docs.mathml(r'\mathbb R') and '&lt;' in docs.mathml('a<b')
+def loaded(soup): return [t.get(k) for t in soup.select('script, link, img, iframe, image, source, object, embed, use')
+                          for k in ('src', 'href', 'data', 'xlink:href', 'srcset') if t.get(k)]
+
+
+def test_no_page_loads_from_a_host(copy, pages):
+    for page, soup in pages.items():
+        framed = [BeautifulSoup(f['srcdoc'], 'html.parser') for f in soup.select('iframe[srcdoc]')]
+        for s in [soup, *framed]:
+            assert not [u for u in loaded(s) if re.match('(https?:)?//', u)], page
+            texts = [t.text.replace('http://www.w3.org/', '') for t in s.select('script, style')]
+            assert not [t for t in texts if re.search('https?://|@import', t)], page
+    for name, data in copy[1].items():
+        if name.endswith(('.css', 'search.js')): assert not re.search(rb'https?://|@import|url\(', data), name
+
+
+def test_internal_links(copy, pages):
+    ids = {page: [t['id'] for t in soup.select('[id]')] for page, soup in pages.items()}
+    assert not {page: [i for i in i_s if i_s.count(i) > 1] for page, i_s in ids.items() if len(i_s) > len(set(i_s))}
+    for page, soup in pages.items():
+        for a in soup.select('a[href], img[src]'):
+            file, _, frag = (a.get('href') or a['src']).partition('#')
+            if re.match('[a-z]+:', file): continue
+            assert f'_docs/{file or page}' in copy[1], f'{page}: {file}'
+            assert not frag or frag in ids[file or page], f'{page}: {file}#{frag}'
+
+
+def exported(file):
+    "The names of `__all__` in a module's source"
+    tree = ast.parse(file.read_text(encoding='utf-8'))
+    targets = [(n.targets[0], n.value) for n in tree.body if isinstance(n, ast.Assign)]
+    return next(ast.literal_eval(v) for t, v in targets if isinstance(t, ast.Name) and t.id == '__all__')
+
+
+def test_every_exported_name_has_an_entry(pages):
+    for file in sorted((ROOT/'lambda_darts').glob('[!_]*.py')):
+        have = {t['id'] for t in pages[f'api_{file.stem}.html'].select('.entry')}
+        assert set(exported(file)) <= have, f'{file.stem}: {set(exported(file)) - have}'
+
+
+def test_an_entry_says_what_the_signature_says(pages):
+    entry = pages['api_regularizer.html'].find(id='AlignmentRegularizer')
+    rows = {r.td.text: [c.text for c in r.select('td')[1:]] for r in entry.select('.params tbody tr')}
+    assert rows['kind'] == ['str', "'cosine'", "'cosine' (Λ) or 'sign' (its signed twin)"]
+    assert entry.select_one('.source')['href'] == 'regularizer.html#def-AlignmentRegularizer'
+    assert 'AlignmentRegularizer.__call__' in {a['href'].partition('#')[2] for a in entry.select('.returns a')}
+
+
+def test_entries_from_source(tools):
+    src = '''from dataclasses import dataclass
+LIMIT = 1e-3 # how far
+@dataclass(frozen=True)
+class Value:
+    "A value"
+    size:int=3 # of it
+class Thing(Base):
+    "A thing"
+    def __init__(self,
+                 a:int, # first
+                 *rest, # more
+                 key:str='x', # named
+                 **kw): self.a = a
+    @property
+    def big(self) -> bool: return True # hidden
+    def _own(self): pass
+@patch
+def grow(self:Thing, by:float=1e-3 # how much
+        ) -> Value: # the new one
+    "Grows `by`"
+    return Value()
+def _private(): pass
+'''
+    es = {e.name: e for e in tools['api'].entries(src)}
+    assert list(es) == ['LIMIT', 'Value', 'Thing', 'Thing.big', 'Thing.grow']
+    assert (es['LIMIT'].signature, es['LIMIT'].doc) == ('LIMIT = 1e-3', 'how far')
+    assert [(p.name, p.default, p.note) for p in es['Thing'].params] == [
+        ('a', '', 'first'), ('*rest', '', 'more'), ('key', "'x'", 'named'), ('**kw', '', '')]
+    assert [str(p) for p in es['Value'].params] == ['size: int = 3'] and es['Value'].kind == 'value'
+    assert es['Thing.grow'].signature == 'Thing.grow(by: float = 1e-3) -> Value'
+    assert (es['Thing.grow'].params[0].note, es['Thing.grow'].returns.note) == ('how much', 'the new one')
+    assert es['Thing.big'].kind == 'property' and 'Base' in es['Thing'].signature
+
+
+def test_names_in_prose_lead_to_their_documentation(tools):
+    site = tools['pages'].Site()
+    find, chapter = site.names.find, {c.name: c for c in site.book}
+    assert find('AlignmentRegularizer', chapter['index']) == 'api_regularizer.html#AlignmentRegularizer'
+    assert find('Search.run', chapter['index']) == 'api_search.html#Search.run'
+    assert find('alignment(grads)', chapter['alignment']) == 'api_alignment.html#alignment'
+    assert find('lambda_darts.core.set_seed', chapter['index']) == 'api_core.html#set_seed'
+    assert find('first', chapter['index']) is None and find('no_such_name', chapter['core']) is None  # a word is no name
+
+
+def test_hidden_cells_stay_hidden(tools, tmp_path):
+    cells = ['#| hide\nsecret()', '#| hide_input\nquiet()', '#| echo: false\nmute()', '#| hide_output\nshown()',
+             '#| default_exp thing', '#| export\ndef public(): return 1', '#| export\nimport os']
+    outs = [nbformat.v4.new_output('stream', text=f'out {i}') for i in range(len(cells))]
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell('# T')] + [
+        nbformat.v4.new_code_cell(c, outputs=[o]) for c, o in zip(cells, outs)])
+    nbformat.write(nb, tmp_path/'30_thing.ipynb')
+    chapter, render, files = tools['book'].Chapter(tmp_path/'30_thing.ipynb'), tools['render'], {}
+    page = ''.join(render.code_cell(c, 's', [], chapter, lambda n: None, files) for c in chapter.nb.cells[1:])
+    text = BeautifulSoup(page, 'html.parser').text
+    assert [w for w in ('secret', 'quiet', 'mute', 'shown', 'default_exp', 'public', '#|') if w in text] == ['shown', 'public']
+    assert re.findall(r'out \d', text) == ['out 1', 'out 2', 'out 5', 'out 6'] and 'imports' in text
+    assert chapter.exports == ['def public(): return 1', 'import os'] and chapter.part == ('IV', 'Experiments')
+
+
+def test_errors_name_what_is_wrong(tools, copy):
+    render, pages = tools['render'], tools['pages']
+    with pytest.raises(ValueError, match='cannot be rendered'): render.mathml(r'\nosuchcommand x')
+    with pytest.raises(ValueError, match='no such chapter'): render.relink('99_nothing.ipynb', None, {})
+    with pytest.raises(ValueError, match='no such file'): render.relink('NOTHING.md', None, {})
+    with pytest.raises(ValueError, match='a.html links to b.html: there is no such page'):
+        pages.check({'a.html': '<a href="b.html">'})
+    with pytest.raises(ValueError, match='a.html links to #x: there is no such place'): pages.check({'a.html': '<a href="#x">'})
+    with pytest.raises(ValueError, match='a.html links to f.png'): pages.check({'a.html': '<img src="f.png">'})
+    pages.check({'a.html': '<a href="b.html#y">', 'b.html': '<p id="y"><a href="https://example.org">'})
+    shutil.copy2(copy[0]/'nbs/00_core.ipynb', copy[0]/'nbs/98_core.ipynb')
+    try:
+        with pytest.raises(ValueError, match='98_core.ipynb and 00_core.ipynb would both be core.html'): tools['book'].read_book()
+    finally: (copy[0]/'nbs/98_core.ipynb').unlink()
+
+
+def test_formulas(tools):
+    mathml = tools['render'].mathml
+    assert '‖' in mathml(r'\Big\|x\Big\|') and 'ℝ' in mathml(r'\mathbb R') and '&lt;' in mathml('a<b')
+    assert '<mi mathvariant="normal">Λ</mi>' in mathml(r'\Lambda')
+    assert '<munder><mo movablelimits="true">max' in mathml(r'\max_i x')
+    long = mathml(r'a_1 = f(x = y) + \frac{b}{c} \approx d_2')
+    assert long.count('<math') == 3 and long.count('<wbr>') == 2  # broken behind = and ≈, not inside the brackets
+
+
+PROBE = '''<!doctype html><script>
+const width = %d, pages = %s, seen = []
+async function look(page) {
+  const f = document.createElement('iframe'), loaded = new Promise(done => f.onload = done)
+  f.style = `width:${width}px;height:800px;border:0`; f.src = page; document.body.append(f); await loaded
+  const d = f.contentDocument, box = d.getElementById('find')
+  if (page == 'index.html') {
+    box.focus(); box.value = 'saturation'; box.dispatchEvent(new f.contentWindow.Event('input'))
+    for (let i = 0; i < 100 && !d.querySelector('#found a'); i++) await new Promise(done => setTimeout(done, 50))
+  }
+  const style = selector => f.contentWindow.getComputedStyle(d.querySelector(selector))
+  seen.push({page, wide: d.documentElement.scrollWidth, nav: style('aside').display, paper: style('body').backgroundColor,
+             requests: f.contentWindow.performance.getEntriesByType('resource').map(r => r.name),
+             found: [...d.querySelectorAll('#found a')].map(a => a.getAttribute('href'))})
+  f.remove()
+}
+window.onload = async () => { for (const p of pages) await look(p); document.title = JSON.stringify(seen) }
+</script><body></body>'''
+
+
+@pytest.fixture(scope='module')
+def browse(copy, tmp_path_factory):
+    "A function that shows pages to Chromium at a width and returns what it saw"
+    if not CHROMIUM: pytest.skip('needs Chromium (apt-get install chromium)')
+    handler = type('Quiet', (http.server.SimpleHTTPRequestHandler,), dict(log_message=lambda *a: None))
+    server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), functools.partial(handler, directory=copy[0]/'_docs'))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f'http://127.0.0.1:{server.server_port}/'
+    def look(width, names, *options):
+        (copy[0]/'_docs/probe.html').write_text(PROBE % (width, json.dumps(names)), encoding='utf-8')
+        profile = tmp_path_factory.mktemp('profile')
+        cmd = [CHROMIUM, '--headless', '--no-sandbox', '--disable-gpu', f'--user-data-dir={profile}', *options,
+               '--virtual-time-budget=120000', '--window-size=1400,900', '--dump-dom', f'{host}probe.html']
+        dom = subprocess.run(cmd, capture_output=True, text=True, timeout=120).stdout
+        return json.loads(html.unescape(re.search('<title>(.*?)</title>', dom, re.S)[1]))
+    yield host, look
+    server.shutdown()
+    server.server_close()
+    (copy[0]/'_docs/probe.html').unlink(missing_ok=True)
+
+
+def test_on_a_phone(browse, pages):
+    host, look = browse
+    seen = look(390, sorted(pages))
+    assert len(seen) == len(pages)
+    assert not [s['page'] for s in seen if s['wide'] > 390], 'these pages scroll sideways'
+    assert not [r for s in seen for r in s['requests'] if not r.startswith(host)]
+    assert {s['nav'] for s in seen} == {'none'}
+    assert 'saturation.html' in next(s['found'] for s in seen if s['page'] == 'index.html')[:3]
+
+
+def test_on_a_desk_light_and_dark(browse):
+    names = ['index.html', 'regularizer.html', 'api_regularizer.html']
+    light, dark = browse[1](1280, names), browse[1](1280, names, '--blink-settings=preferredColorScheme=0')
+    assert not [s for s in light + dark if s['wide'] > 1280 or s['nav'] == 'none']
+    assert {s['paper'] for s in light} == {'rgb(255, 255, 255)'} and {s['paper'] for s in dark} == {'rgb(21, 25, 30)'}
