@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['command', 'pictures', 'running', 'with_options', 'apart', 'lambda_darts_search', 'lambda_darts_query',
            'lambda_darts_draw', 'lambda_darts_retrain', 'lambda_darts_predict', 'lambda_darts_export',
-           'lambda_darts_bench']
+           'lambda_darts_bench', 'lambda_darts_watch']
 
 # %% ../nbs/18_cli.ipynb #1db77fd6
 import os
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
-# %% ../nbs/18_cli.ipynb #9f748198
+# %% ../nbs/18_cli.ipynb #6bd07e08
 import json, shlex, sys
 from argparse import ArgumentParser
 from functools import wraps
@@ -33,6 +33,7 @@ from .recipe import make_retrain
 from .retrain import Retrain
 from .search import Search
 from .seeds import Seeds
+from .watch import watch
 from .weights import export_network, load_network, predict
 
 # %% ../nbs/18_cli.ipynb #befc7167
@@ -255,3 +256,11 @@ def lambda_darts_bench(
     out:str=None):        # write the report to this JSON file
     "Time and memory of a search step, plain and ours"
     bench(**locals())
+
+# %% ../nbs/18_cli.ipynb #038b8f40
+@command
+def lambda_darts_watch(
+    folders:list,      # of runs, or of runs' folders; one that is not there yet is waited for
+    once:bool=False):  # show the state and end
+    "Running searches and trainings, a line per run, redrawn every second"
+    watch(folders, once)

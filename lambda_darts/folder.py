@@ -35,7 +35,7 @@ def _lock(path): # descriptor of the locked folder; None where the system or the
     _held.add(fd)
     return fd
 
-# %% ../nbs/12b_folder.ipynb #70bef72c
+# %% ../nbs/12b_folder.ipynb #af51d25d
 class RunFolder:
     "A folder in which one run is kept, and can be gone on with"
     def __init__(self,
@@ -56,11 +56,12 @@ class RunFolder:
              device='cpu' # where the tensors of the state are wanted
             ) -> dict|None:
         "Lock the folder; the state of its checkpoint, or None where there is none"
+        self.notes['device'] = str(device)
         try:
             data = from_first(self._begin)
             if data: return self._read(data[1:], device)
         except BaseException: self.close(); raise
-        if first(): self._write_config(device)
+        if first(): self._write_config()
 
     def close(self):
         "Give the lock back"
@@ -93,11 +94,11 @@ def _read(self:RunFolder, data, device): # on every rank, with the same outcome
         raise ValueError(f'{self.path} holds a {self.kind} with other settings: {other}: choose another out, or the same settings')
     return state
 
-# %% ../nbs/12b_folder.ipynb #56d1cfd7
+# %% ../nbs/12b_folder.ipynb #1f0d1734
 @patch
-def _write_config(self:RunFolder, device): # what the run is, and where it began
+def _write_config(self:RunFolder): # what the run is, and where it began
     versions = {p: importlib.metadata.version(p) for p in ('torch', 'torchvision', 'numpy')} | dict(python=platform.python_version())
-    about = dict(self.identity, **self.notes, device=str(device), threads=torch.get_num_threads(), ranks=world(), versions=versions)
+    about = dict(self.identity, **self.notes, threads=torch.get_num_threads(), ranks=world(), versions=versions)
     write_text(self.path/'config.json', json.dumps(about, indent=1) + '\n')
 
 @patch
@@ -105,6 +106,7 @@ def save(self:RunFolder,
          state:dict): # tensors, numbers and strings: it is read back with `weights_only=True`
     "Write the checkpoint; the one before stays as checkpoint.previous.pt. On rank 0; the others do nothing"
     if not first(): return
+    if self.changed: self._write_config()
     if self.checkpoint.exists():
         with atomic_path(self.previous) as p: shutil.copyfile(self.checkpoint, p)
     with atomic_path(self.checkpoint) as p: torch.save(dict(format=self.format, identity=self.identity, **state), p)

@@ -30,7 +30,7 @@ from .report import write_report
 from .saturation import entropy, margin, saturation
 from .supernet import Supernet
 
-# %% ../nbs/13_search.ipynb #92213c76
+# %% ../nbs/13_search.ipynb #b815a36d
 class StopSearch(Exception):
     "Raised by `on_step`: the search ends as it was after its last finished epoch"
 
@@ -57,7 +57,7 @@ class Search:
         self.identity = dict(c.told, data=self.data.name, fingerprint=self.data.fingerprint)
         self.out = Path(out) if out else self.default_folder
         self.data = self.data.to(self.device)
-        self.changed = []   # settings that were changed on the way
+        self.changed, self.steps = [], []   # settings that were changed on the way; what the pairs of steps of this epoch measured
         self.on_step = None # called with the search after each pair of steps; may raise StopSearch
         self._build()
 
@@ -100,7 +100,7 @@ def finished(self:Search) -> bool:
     "Have all epochs been run?"
     return len(self.rows) >= self.config.epochs
 
-# %% ../nbs/13_search.ipynb #7504bf26
+# %% ../nbs/13_search.ipynb #b16fe980
 @patch
 def _batches(self:Search, half, epoch): # this rank's part of each batch
     return self.data.batches(half, self.config.batch_size, self.config.seed, epoch, self.device, part=part())
@@ -111,9 +111,9 @@ def _valid_batches(self:Search, epoch): # of the validation half, as many as are
 
 @patch
 def _steps(self:Search, epoch): # one (α step, ω step) after the other; epoch from 0
-    c, valid = self.config, self._valid_batches(epoch)
+    c, valid, self.strength = self.config, self._valid_batches(epoch), ramp(self.config.strength, epoch, self.config.epochs)
     for i, (x, y) in enumerate(self._batches('train', epoch)):
-        strength = ramp(c.strength, epoch, c.epochs)*c.every*(i % c.every == 0)
+        strength = self.strength*c.every*(i % c.every == 0)
         net = self.net if strength and c.gradient == 'exact' else self.fast
         if c.alpha_first: a = self._alpha(*next(valid), (x, y))
         w = weight_step(net, self.regularizer, self.sgd, x, y, strength, amp=c.amp)
@@ -127,7 +127,7 @@ def _alpha(self:Search, x, y, train): # one step of α; of second order it looks
     gradient = 'exact' if order == 'second-exact' else 'difference'
     return unrolled_alpha_step(self.net, self.adam, x, y, self.regularizer, train, self.sgd, gradient)
 
-# %% ../nbs/13_search.ipynb #d30f5a44
+# %% ../nbs/13_search.ipynb #c50e0a13
 @patch
 def _finite(self:Search, epoch, steps):
     losses = mean_over_ranks(torch.stack([torch.stack([a['loss'], w['loss']]) for a, w in steps]))
@@ -140,7 +140,7 @@ def _finite(self:Search, epoch, steps):
 def _epoch(self:Search, epoch, bar):
     own_noise(self.config.seed, epoch)
     self.net.train()
-    steps = []
+    self.steps = steps = []
     for a, w in self._steps(epoch):
         steps.append((a, w)); bar.update()
         if self.on_step: self.on_step(self)
@@ -167,7 +167,7 @@ def _meters(self:Search, steps): # of the steps of α and of ω, the mean over s
     values = iter(average([*a.values(), *w.values()]))
     return [{k: next(values) for k in d} for d in (a, w)]
 
-# %% ../nbs/13_search.ipynb #5f7bb24d
+# %% ../nbs/13_search.ipynb #0144a61d
 @patch
 def evaluate(self:Search,
              half:str='valid'): # 'train', 'valid' or 'test'
@@ -184,7 +184,7 @@ def _over_kinds(self:Search, measure): # of the softmax of α, the mean over the
 @patch
 def _row(self:Search, epoch, steps, start):
     (a, w), (loss, acc), g, c = self._meters(steps), self.evaluate(), self.genotype, self.config
-    row = {'epoch': epoch+1, 'lambda': ramp(c.strength, epoch, c.epochs)} | dict(
+    row = {'epoch': epoch+1, 'lambda': self.strength} | dict(
                train_loss=w['loss'].item(), train_acc=w['correct'].item()*world()/c.batch_size,
                valid_loss=loss, valid_acc=acc, alignment_train=w['alignment'].item(), alignment_valid=a['alignment'].item(),
                **{f.__name__: self._over_kinds(f) for f in (saturation, entropy, margin)}, skip_share=g.skip_share(), genotype=g.to_line(), mixing=mixing_line(self.net))

@@ -14,7 +14,7 @@ from lambda_darts import cli
 
 ROOT = Path(__file__).resolve().parents[1]
 SEARCH, RETRAIN, PREDICT, EXPORT = 'lambda_darts_search', 'lambda_darts_retrain', 'lambda_darts_predict', 'lambda_darts_export'
-QUERY, DRAW, BENCH = 'lambda_darts_query', 'lambda_darts_draw', 'lambda_darts_bench'
+QUERY, DRAW, BENCH, WATCH = 'lambda_darts_query', 'lambda_darts_draw', 'lambda_darts_bench', 'lambda_darts_watch'
 SMALL = ('--channels', 2, '--cells', 1, '--quiet')
 EPOCHS = 15
 RUN = (*SMALL, '--batch_size', 128, '--epochs', EPOCHS)
@@ -231,7 +231,7 @@ def test_mistakes(tmp_path):
     assert tree(tmp_path) == before
 
 
-OPTIONS = {SEARCH: 36, RETRAIN: 34, PREDICT: 5, EXPORT: 2, QUERY: 2, DRAW: 2, BENCH: 8}
+OPTIONS = {SEARCH: 36, RETRAIN: 34, PREDICT: 5, EXPORT: 2, QUERY: 2, DRAW: 2, BENCH: 8, WATCH: 2}
 
 
 @pytest.mark.parametrize('name', OPTIONS)
