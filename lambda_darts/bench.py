@@ -87,7 +87,7 @@ def peak_memory(*settings # which ('plain' or 'ours'), gradient, space, channels
     if done.returncode: raise ValueError(f"no memory figure for {settings}: {(done.stderr.strip().splitlines() or ['killed'])[-1]}")
     return int(done.stdout.split()[-1])
 
-# %% ../nbs/17_bench.ipynb #92e89832
+# %% ../nbs/17_bench.ipynb #669e50d5
 ROWS = ('none', 'cosine central', 'cosine pair', 'cosine forward', 'cosine exact', 'sign central', 'sign exact') # of the step of ω
 
 def _steps(ours, plain, *sizes): # (who, row) -> a function that makes the step
@@ -95,7 +95,7 @@ def _steps(ours, plain, *sizes): # (who, row) -> a function that makes the step
     for who, net in (('plain', plain), ('ours', ours)):
         out[who, 'alpha'], out[who, 'none'] = _stepper(net, who == 'plain', 'cosine', 'none', *sizes)
         for row in ROWS[1:]:
-            if who == 'ours' or 'central' in row: out[who, row] = _stepper(net, who == 'plain', *row.split(), *sizes)[1]
+            if who == 'ours' or row == 'cosine central': out[who, row] = _stepper(net, who == 'plain', *row.split(), *sizes)[1]
     return dict(sorted(out.items(), key=lambda kv: kv[0][1]))  # plain and ours of a row are neighbours
 
 def _medians(steps, device, repeats, limit, say): # rounds through all steps; no new round after `limit` seconds
@@ -108,7 +108,7 @@ def _medians(steps, device, repeats, limit, say): # rounds through all steps; no
         if (time.perf_counter() - start)*(r + 2)/(r + 1) > limit: break
     return {k: statistics.median(v) for k, v in seconds.items()}, r + 1, max(peaks)
 
-# %% ../nbs/17_bench.ipynb #1857dc69
+# %% ../nbs/17_bench.ipynb #b44c06a2
 def _row(name, plain, ours, flops, peak):
     return dict(step=name, plain=plain, ours=ours, ratio=plain/ours, gflop=flops/1e9, share_of_peak=flops/ours/peak)
 
@@ -120,8 +120,8 @@ def rows_of(t:dict,      # (who, row) -> seconds
     rows = [_row('alpha step', t['plain', 'alpha'], t['ours', 'alpha'], flops*PASSES['alpha'], peak)]
     for whole in (False, True):
         for name in ROWS:
-            kind, _, gradient = name.partition(' ')
-            plain, ours = t['plain', f'{kind} central' if gradient else 'none'], t['ours', name]
+            _, _, gradient = name.partition(' ')
+            plain, ours = t['plain', 'cosine central' if gradient else 'none'], t['ours', name]
             passes = PASSES[gradient or 'none'] + whole*PASSES['alpha']
             if whole: plain, ours = plain + t['plain', 'alpha'], ours + t['ours', 'alpha']
             rows.append(_row(f"{'whole' if whole else 'weight'} step, {name}", plain, ours, flops*passes, peak))
@@ -138,7 +138,7 @@ def _memory(*settings): # bytes, per variant
     return {f'{which} {g}': peak_memory(which, g, *settings) for which, g in
             (('plain', 'central'), ('ours', 'central'), ('ours', 'exact'))}
 
-# %% ../nbs/17_bench.ipynb #b380c6d5
+# %% ../nbs/17_bench.ipynb #3a77b9f0
 def measure(space:Space|str='darts', # a space or its name
             channels:int=16,         # of the first stage
             cells:int|None=None,     # all cells, or N per stage; None: the paper's 8 or 5
@@ -155,7 +155,7 @@ def measure(space:Space|str='darts', # a space or its name
         if v < 1: raise ValueError(f'{k} must be at least 1, got {v}')
     space, device, say = get_space(space), get_device(device), lambda text: verbose and print(text, flush=True)
     cells, threads = cells or (8 if space.reduce else 5), torch.get_num_threads()
-    differ = agree(space, channels, cells, size, device, say)
+    differ = agree(space, min(channels, 4), cells, size, device, say)
     memory = _memory(space, channels, cells, batch_size, size, str(device), threads)
     ours, plain = pair(space, channels, cells, device)
     seconds, rounds, peak = _medians(_steps(ours, plain, device, batch_size, size), device, repeats, limit, say)

@@ -7,9 +7,9 @@ __all__ = ['command', 'pictures', 'running', 'with_options', 'apart', 'lambda_da
            'lambda_darts_draw', 'lambda_darts_retrain', 'lambda_darts_predict', 'lambda_darts_export',
            'lambda_darts_bench', 'lambda_darts_watch']
 
-# %% ../nbs/18_cli.ipynb #1db77fd6
+# %% ../nbs/18_cli.ipynb #7213167e
 import os
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+if hasattr(os, 'getloadavg') and os.getloadavg()[0] > os.cpu_count()/2: os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 # %% ../nbs/18_cli.ipynb #6bd07e08
 import json, shlex, sys

@@ -128,22 +128,25 @@ def normal_cells(net:Supernet # either one
     "The cells that the regulariser sees"
     return [[i for i, kind in enumerate(net.kinds) if kind == 'normal']]
 
-# %% ../nbs/16a_plain.ipynb #192af78f
-def _results(net, x, y, apart): # all that has to agree
+# %% ../nbs/16a_plain.ipynb #6f8603f5
+def _results(net, x, y, apart, regularized=False): # all that has to agree
     probs, alphas = net.mixing(), list(net.alphas.values())
     logits = net(x, probs)
     grads = torch.autograd.grad(F.cross_entropy(logits, y), [*probs, *alphas, *net.weights()], materialize_grads=True)
     n, m = len(probs), len(probs) + len(alphas)
     out = dict(logits=[logits], layers=grads[:n], alpha=grads[n:m], weights=apart(grads[m:]))
-    for gradient in ('central', 'exact') if x.dtype == torch.float64 else ():
+    for gradient in ('central', 'exact') if regularized else ():
         reg = AlignmentRegularizer('cosine', gradient, groups=normal_cells(net), model=net)
         out[gradient] = apart(reg(lambda p: F.cross_entropy(net(x, p), y), net.weights(), net.mixing(), 1.)[1])
     return {k: torch.cat([t.detach().flatten() for t in v]) for k, v in out.items()}
 
-def _rounded(ours, plain, x, y, truth): # how far either is from the truth in single precision
-    ours, plain, x = ours.float(), plain.float(), x.float()
-    with FixedNoise(): a, b = _results(ours, x, y, lambda g: spread(ours, g)), _results(plain, x, y, list)
-    return _apart(a, truth), _apart(b, truth)
+def _rounded(ours, plain, batches): # how far either is from the truth in single precision: the least and the most of several batches
+    with FixedNoise():
+        truths = [_results(plain, x, y, list) for x, y in batches]
+        ours, plain = ours.float(), plain.float()
+        off = [(_apart(_results(ours, x.float(), y, lambda g: spread(ours, g)), t), _apart(_results(plain, x.float(), y, list), t))
+               for (x, y), t in zip(batches, truths)]
+    return ({k: pick(a[k] for a in apart) for k in apart[0]} for pick, apart in zip((min, max), zip(*off)))
 
 def _apart(a, b): return {k: ((a[k] - b[k]).norm()/b[k].norm()).item() for k in a}
 
@@ -153,7 +156,7 @@ def differences(ours:Supernet,       # the fast network
                 y:Tensor,            # their labels
                ) -> dict: # what is compared -> ‖ours - plain‖/‖plain‖
     "How far the two networks are apart"
-    with FixedNoise(): return _apart(_results(ours, x, y, lambda g: spread(ours, g)), _results(plain, x, y, list))
+    with FixedNoise(): return _apart(_results(ours, x, y, lambda g: spread(ours, g), True), _results(plain, x, y, list, True))
 
 # %% ../nbs/16a_plain.ipynb #1bb4d7fd
 def pair(space:Space|str, # a space or its name
@@ -174,7 +177,7 @@ def verify(errors:dict,   # from `differences`
     bad = {k: f'{e:.1e} > {limits[k]:.1e}' for k, e in errors.items() if not e < limits[k]}
     if bad: raise FloatingPointError(f'ours and plain do not compute the same: {bad}; a time would mean nothing')
 
-# %% ../nbs/16a_plain.ipynb #e8d68e92
+# %% ../nbs/16a_plain.ipynb #877497a0
 def agree(space:Space,  # what to build
           channels:int, # of the first stage
           cells:int,    # all cells, or N per stage
@@ -184,11 +187,11 @@ def agree(space:Space,  # what to build
          ) -> dict: # dtype -> relative differences
     "How far ours and plain are apart; FloatingPointError where it is too far"
     ours, plain = pair(space, channels, cells, device, torch.float64)
-    x, y = torch.randn(2, 3, size, size, dtype=torch.float64, device=device), torch.randint(10, (2,), device=device)
-    with FixedNoise(): truth = _results(plain, x, y, list)
-    double = differences(ours, plain, x, y)
+    draw = lambda: (torch.randn(2, 3, size, size, dtype=torch.float64, device=device), torch.randint(10, (2,), device=device))
+    batches = [draw() for _ in range(3)]
+    double = differences(ours, plain, *batches[0])
     verify(double, 1e-10)
-    single, rounding = _rounded(ours, plain, x, y, truth)
+    single, rounding = _rounded(ours, plain, batches)
     verify(single, {k: 1e-4 + 10*rounding[k] for k in single})
     say(f'equal: float64 to {max(double.values()):.0e}, float32 to {max(single.values()):.0e} (plain: {max(rounding.values()):.0e})')
     return dict(float64=double, float32=single, float32_plain=rounding)
