@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: on a busy machine its threads must not wait busily
-if 'PYTEST_XDIST_WORKER' in os.environ: os.environ.setdefault('OMP_NUM_THREADS', '1')  # a worker per core
 import torch
 
 ROOT = str(Path(__file__).resolve().parents[1])
