@@ -49,7 +49,7 @@ for m in {MODULES!r}:
 def test_metadata(target):
     dist, = distributions(path=[str(target)])
     assert dist.metadata['Name'] == 'lambda_darts' and dist.version == CFG['version']
-    assert set(dist.metadata.get_all('Provides-Extra')) == {'dev', 'draw', 'nasbench', 'tensorboard'}
+    assert set(dist.metadata.get_all('Provides-Extra')) == {'dev', 'draw', 'nasbench', 'onnx', 'tensorboard'}
     scripts = {e.name: e.value for e in dist.entry_points if e.group == 'console_scripts'}
     assert scripts == dict(s.split('=') for s in CFG['console_scripts'].split())
     assert [e.value for e in dist.entry_points if e.group == 'nbdev'] == ['lambda_darts._modidx:d']

@@ -80,7 +80,7 @@ def load(folder): return torch.load(folder/'checkpoint.pt', weights_only=True)
 def off(a, b):
     "Largest relative difference: of α, ω and the running statistics; of the numbers in the history"
     pairs = [(x.double(), b['net'][k].double()) for k, x in a['net'].items()]
-    history = [pd.DataFrame(s['history']).drop(columns=['genotype', 'seconds']) for s in (a, b)]
+    history = [pd.DataFrame(s['history']).drop(columns=['genotype', 'mixing', 'seconds']) for s in (a, b)]
     numbers = ((history[0] - history[1]).abs()/history[1].abs().clip(lower=1e-3)).max().max()
     return max(((x - y).norm()/y.norm().clamp_min(1e-30)).item() for x, y in pairs), numbers
 
@@ -105,7 +105,8 @@ def test_wrong_ways_differ(folders):
 def test_killed_rank(folders, tmp_path):
     "The job ends soon and says why; the same command goes on, and ends where an unbroken one does, noise and all"
     process, history = start(KILLED, tmp_path, 2), tmp_path/'killed'/'history.csv'
-    pids = dict(re.match(r'rank (\d) is process (\d+)', process.stdout.readline()).groups() for _ in range(2))
+    told, pids = iter(process.stdout.readline, ''), {}
+    while len(pids) < 2: pids.update(re.findall(r'rank (\d) is process (\d+)', next(told)))   # between warnings of others
     while not history.exists(): time.sleep(.02)
     os.kill(int(pids['1']), signal.SIGKILL)
     killed = time.monotonic()
