@@ -169,8 +169,11 @@ def test_dashboard_is_driven(book, served):
     first = book.js(f'{IMAGES}[1]')
     book.see(f'{IMAGES}[1] !== {json.dumps(first)}')       # it goes on by itself
     book.click(button('pause')); says('paused')
-    time.sleep(1.5); held = book.js(IMAGES)
-    time.sleep(2); assert book.js(IMAGES) == held          # and stands still
+    def still():                                           # what was under way when it was told to pause is drawn once more
+        seen = book.js(IMAGES)
+        time.sleep(3)
+        return book.js(IMAGES) == seen and seen
+    held = until(still, 20, 'the figures to stand still')
     book.click(button('continue')); says('running')
     book.see(f'{IMAGES}[1] !== {json.dumps(held[1])}')
     book.click(f'{SLIDERS}.find(s => s.textContent.includes("λ")).querySelector(".noUi-target")', .6); says('λ ends at')
