@@ -30,29 +30,32 @@ def evaluate(forward:Callable, # forward(x) -> logits
     loss, correct, n = mean_over_ranks(total).tolist()
     return loss/n, correct/n
 
-# %% ../nbs/10_bilevel.ipynb #ac893944
+# %% ../nbs/10_bilevel.ipynb #be10d23b
 def optimizers(net:Supernet,    # whose weights and α are trained
                lr:float,        # of ω at the start
                alpha_lr:float,  # of α, constant
                epochs:int,      # length of the cosine schedule
+               weight_decay:float=3e-4, # of ω
               ) -> tuple: # of ω, of α, the schedule of ω
     "SGD for ω, Adam for α, as published (Λ-DARTS, ICLR 2023)"
-    sgd = torch.optim.SGD(net.weights(), lr, momentum=.9, weight_decay=3e-4)
+    sgd = torch.optim.SGD(net.weights(), lr, momentum=.9, weight_decay=weight_decay)
     adam = torch.optim.Adam(net.alphas.parameters(), alpha_lr, betas=(.5, .999), weight_decay=1e-3)
     return sgd, adam, torch.optim.lr_scheduler.CosineAnnealingLR(sgd, max(1, epochs), eta_min=min(.001, lr))
 
-# %% ../nbs/10_bilevel.ipynb #2b342dd2
+# %% ../nbs/10_bilevel.ipynb #7c21c635
 def ramp(strength:float, # λ at the end
          epoch:int,      # 0 to epochs - 1
          epochs:int,     # of the whole search
+         rise:float=1.,  # share of the search in which λ grows; then it stays
         ) -> float:
     "λ in `epoch`"
-    return strength*epoch/(epochs - 1) if epochs > 1 else strength
+    return min(strength, strength*epoch/(rise*(epochs - 1))) if epochs > 1 else strength
 
-# %% ../nbs/10_bilevel.ipynb #30def410
-def _descend(net, optimizer, mixing, grads): # from the gradients at the copies to α, and its step
-    alphas = list(net.alphas.parameters())
-    for a, g in zip(alphas, torch.autograd.grad(mixing, alphas, grads)): a.grad = g
+# %% ../nbs/10_bilevel.ipynb #5715b00e
+def _descend(net, optimizer, mixing, grads, penalty=None): # from the gradients at the copies to α, and its step
+    alphas, grads = list(net.alphas.parameters()), list(grads)
+    outputs, seeds = (mixing, grads) if penalty is None else ([*mixing, penalty], [*grads, torch.ones_like(penalty)])
+    for a, g in zip(alphas, torch.autograd.grad(outputs, alphas, seeds)): a.grad = g
     optimizer.step()
 
 def _half(net, amp): # the network; with amp its forward pass in bfloat16, and logits in float32
@@ -66,17 +69,19 @@ def alpha_step(net:Supernet,                    # the supernet, in training mode
                y:Tensor,                        # their labels
                regularizer:AlignmentRegularizer, # measures the alignment
                amp:bool=False,                  # forward pass in bfloat16
-              ) -> dict: # loss, correct (count), alignment; tensors on the device
+               mixing:list|None=None,           # the layers' copies, differentiable in α; None: `net.mixing()`
+               penalty:Tensor|None=None,        # a scalar that depends on α alone, added to the loss that α descends
+              ) -> dict: # loss (without the penalty), correct (count), alignment; tensors on the device
     "One first-order step of α (DARTS, ICLR 2019)"
-    mixing = net.mixing()
+    mixing = net.mixing() if mixing is None else mixing
     copies = [p.detach().requires_grad_() for p in mixing]
     logits = _half(net, amp)(x, copies)
     loss = F.cross_entropy(logits, y)
     layer_grads = average(torch.autograd.grad(loss, copies))
-    _descend(net, optimizer, mixing, layer_grads)
+    _descend(net, optimizer, mixing, layer_grads, penalty)
     return dict(loss=loss.detach(), correct=(logits.argmax(1) == y).sum(), alignment=regularizer.measure(layer_grads))
 
-# %% ../nbs/10_bilevel.ipynb #644044ef
+# %% ../nbs/10_bilevel.ipynb #bb388d43
 def weight_step(net:Supernet,                    # the supernet, in training mode
                 regularizer:AlignmentRegularizer, # gives the gradient of ω
                 optimizer:torch.optim.Optimizer, # of ω
@@ -85,6 +90,7 @@ def weight_step(net:Supernet,                    # the supernet, in training mod
                 strength:float,                  # λ now
                 clip:float=5.,                   # largest norm of the whole gradient
                 amp:bool=False,                  # forward pass in bfloat16, where strength is 0
+                mixing:list|None=None,           # the layers' copies; None: `net.mixing()`
                ) -> dict: # loss, correct (count), alignment, norms (layers,); tensors on the device
     "One step of ω on the training loss less strength times alignment"
     weights, seen = net.weights(), []
@@ -93,7 +99,8 @@ def weight_step(net:Supernet,                    # the supernet, in training mod
         logits = forward(x, probs)
         seen.append(logits.detach())
         return F.cross_entropy(logits, y)
-    loss, grads, layer_grads, value = regularizer(loss_fn, weights, [p.detach() for p in net.mixing()], strength)
+    copies = [p.detach() for p in (net.mixing() if mixing is None else mixing)]
+    loss, grads, layer_grads, value = regularizer(loss_fn, weights, copies, strength)
     for w, g in zip(weights, average(grads)): w.grad = g
     torch.nn.utils.clip_grad_norm_(weights, clip)
     optimizer.step()

@@ -5,12 +5,14 @@
 # %% auto #0
 __all__ = ['PRESETS', 'Config', 'strength_of', 'check_config', 'make_config']
 
-# %% ../nbs/12a_config.ipynb #4b2d0f17
+# %% ../nbs/12a_config.ipynb #fd33e939
 from dataclasses import asdict, dataclass, fields
+from fastcore.basics import patch
+from .methods import get_method
 from .spaces import get_space
 
-# %% ../nbs/12a_config.ipynb #f08e61e7
-_BOTH = dict(lr=.025, alpha_gradient='first', aligned='normal', partial=1, sync_norm=False, every=1, amp=False)
+# %% ../nbs/12a_config.ipynb #99bc1777
+_BOTH = dict(lr=.025, weight_decay=3e-4, alpha_gradient='first', aligned='normal', rise=1., partial=1, sync_norm=False, every=1, amp=False)
 _GRADIENT = dict(quick='exact', paper='central')
 PRESETS = dict( # preset -> skeleton -> defaults
     quick=dict(stages=dict(epochs=25, channels=8, cells=1, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True),
@@ -18,16 +20,18 @@ PRESETS = dict( # preset -> skeleton -> defaults
     paper=dict(stages=dict(epochs=100, channels=16, cells=5, batch_size=64, alpha_lr=1e-4, epsilon=1e-4, alpha_first=False),
                row=dict(epochs=50, channels=16, cells=8, batch_size=96, alpha_lr=3e-4, epsilon=1e-3, alpha_first=True)))
 
-# %% ../nbs/12a_config.ipynb #0db17e42
+# %% ../nbs/12a_config.ipynb #ebb36421
 @dataclass(frozen=True)
 class Config:
     "What a search does; `make_config` fills it from a preset"
     preset: str        # where the defaults came from
+    method: str        # 'darts', or another remedy of chapter 10a
     space: str         # search space
     regularizer: str   # 'none' (DARTS), 'cosine' (Λ) or 'sign'
     gradient: str      # of the regulariser: 'central', 'pair', 'forward' or 'exact'
     aligned: str       # which cells the regulariser sees: 'normal' (as published), 'reduce' or 'both'
     strength: float    # λ at the end of the ramp
+    rise: float        # share of the search in which λ grows to it; 1: to the last epoch, as published
     epsilon: float     # ε₀ of the difference gradients
     every: int         # the regulariser at every so many-th step, as many times as strong
     epochs: int        # passes over the training half
@@ -36,6 +40,7 @@ class Config:
     cells: int         # all cells, or N per stage where the space has no reduction cell
     partial: int       # 1/partial of the channels go through the operations (PC-DARTS); 1: all
     lr: float          # of ω at the start
+    weight_decay: float # of ω
     alpha_lr: float    # of α
     alpha_gradient: str # 'first' order, 'second' (by a difference, as published) or 'second-exact'
     alpha_first: bool  # the order of the two steps
@@ -43,10 +48,12 @@ class Config:
     sync_norm: bool    # BatchNorm by the pictures of all ranks, where there are several; False: each rank by its own
     seed: int          # of everything
 
-    @property
-    def told(self): # the settings as a dict, without the rare ones that are off: they came later, and a folder's name should outlive them
-        off = dict(every=1, amp=False, sync_norm=False)
-        return {k: v for k, v in asdict(self).items() if k not in off or v != off[k]}
+# %% ../nbs/12a_config.ipynb #3c9cc92c
+@patch(as_prop=True)
+def told(self:Config) -> dict: # without the rare settings that are off: they came later, and a folder's name should outlive them
+    "The settings by name"
+    off = dict(method='darts', every=1, amp=False, sync_norm=False, weight_decay=3e-4, rise=1.)
+    return {k: v for k, v in asdict(self).items() if k not in off or v != off[k]}
 
 # %% ../nbs/12a_config.ipynb #57294834
 def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
@@ -56,30 +63,35 @@ def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
     if regularizer == 'none': return 0.
     return 1. if gradient == 'exact' else dict(cosine=.25, sign=.125)[regularizer]
 
-# %% ../nbs/12a_config.ipynb #a3ff40c9
+# %% ../nbs/12a_config.ipynb #90c36260
+_WORDS = dict(regularizer=('none', 'cosine', 'sign'), gradient=('central', 'pair', 'forward', 'exact'),
+              alpha_gradient=('first', 'second', 'second-exact'), aligned=('normal', 'reduce', 'both'))
+
 def check_config(config:Config): # of any origin
     "ValueError where a value is not allowed"
     def need(ok, message):
         if not ok: raise ValueError(message)
     c = config
-    need(c.regularizer in ('none', 'cosine', 'sign'), f"unknown regularizer {c.regularizer!r}: use none, cosine or sign")
-    need(c.gradient in ('central', 'pair', 'forward', 'exact'), f"unknown gradient {c.gradient!r}: use central, pair, forward or exact")
-    need(c.alpha_gradient in ('first', 'second', 'second-exact'), f"unknown alpha_gradient {c.alpha_gradient!r}: use first, second or second-exact")
-    need(c.aligned in ('normal', 'reduce', 'both'), f"unknown aligned {c.aligned!r}: use normal, reduce or both")
+    get_method(c.method).check(get_space(c.space), c.alpha_gradient)
+    for name, allowed in _WORDS.items():
+        need(getattr(c, name) in allowed, f"unknown {name} {getattr(c, name)!r}: use {', '.join(allowed[:-1])} or {allowed[-1]}")
     need(c.aligned == 'normal' or get_space(c.space).reduce, f"space {c.space!r} has no reduction cell: aligned must be normal, got {c.aligned}")
     for name in ('epochs', 'batch_size', 'channels', 'cells', 'partial', 'every'):
         need(isinstance(getattr(c, name), int) and getattr(c, name) >= 1, f'{name} must be a whole number of at least 1, got {getattr(c, name)}')
     for name in ('lr', 'alpha_lr', 'epsilon'):
         need(0 < getattr(c, name) < float('inf'), f'{name} must be a positive number, got {getattr(c, name)}')
-    need(0 <= c.strength < float('inf'), f'strength must be 0 or a positive number, got {c.strength}')
+    for name in ('strength', 'weight_decay'):
+        need(0 <= getattr(c, name) < float('inf'), f'{name} must be 0 or a positive number, got {getattr(c, name)}')
+    need(0 < c.rise <= 1, f'rise is a share of the search, larger than 0 and at most 1, got {c.rise}')
     need(0 <= c.seed < 2**63, f'seed must be 0 or a positive whole number, got {c.seed}')
 
-# %% ../nbs/12a_config.ipynb #9dab72fe
+# %% ../nbs/12a_config.ipynb #fc2469dd
 def make_config(preset:str='quick',        # 'quick' or 'paper'
                 space:str='nb201',         # a key of `spaces`
-                regularizer:str='cosine',  # 'none' (DARTS), 'cosine' (Λ) or 'sign'
+                regularizer:str|None=None, # 'none', 'cosine' (Λ) or 'sign'; None: cosine, and none where a method is given
                 gradient:str|None=None,    # 'exact', 'central' (as published) or 'forward'; None: from the preset
                 seed:int=0,                # of everything
+                method:str|None=None,      # a key of `METHODS`; None: DARTS, with the regulariser
                 **given                    # any other field of `Config`; None: from the preset
                ) -> Config:
     "A configuration: what is given, and the preset for the rest"
@@ -88,10 +100,10 @@ def make_config(preset:str='quick',        # 'quick' or 'paper'
     for k in given:
         if k not in known: raise ValueError(f"unknown setting {k!r}: use {', '.join(sorted(known))}")
     given = {k: v for k, v in given.items() if v is not None}
-    gradient = gradient or _GRADIENT[preset]
-    defaults = _BOTH | PRESETS[preset]['row' if get_space(space).reduce else 'stages']
+    gradient, regularizer, method = gradient or _GRADIENT[preset], regularizer or ('none' if method else 'cosine'), method or 'darts'
+    defaults = _BOTH | PRESETS[preset]['row' if get_space(space).reduce else 'stages'] | get_method(method).settings
     strength = {} if regularizer not in ('none', 'cosine', 'sign') or 'strength' in given else dict(strength=strength_of(regularizer, gradient))
-    config = Config(**dict(dict(preset=preset, space=get_space(space).name, regularizer=regularizer, gradient=gradient, seed=seed,
+    config = Config(**dict(dict(preset=preset, method=method, space=get_space(space).name, regularizer=regularizer, gradient=gradient, seed=seed,
                                 strength=0.), **defaults, **strength) | given)
     check_config(config)
     return config

@@ -37,7 +37,7 @@ def _load(folder): # what the report is made from
     return SimpleNamespace(name=folder.resolve().name, config=config, history=history, genotype=genotype, diagnosis=diagnosis,
                            best=accuracies[0])
 
-# %% ../nbs/12c_report.ipynb #9c1b01f9
+# %% ../nbs/12c_report.ipynb #36fd61ee
 def _on_machine(config, words): # as many threads and ranks as there were
     ranks = config.get('ranks', 1)
     if ranks > 1: words = ['torchrun', '--standalone', '--nproc-per-node', str(ranks), '--no-python', *words]
@@ -48,11 +48,12 @@ def search_command(config:dict # what `config.json` holds
                   ) -> str: # for a terminal
     "The command that repeats a search; only what differs from the preset is spelled out"
     given = {f.name: config[f.name] for f in fields(Config) if f.name in config}
-    wanted, how = make_config(**given), {k: given[k] for k in ('preset', 'space', 'regularizer', 'seed')}
+    wanted = make_config(**given)
+    how = {k: getattr(wanted, k) for k in ('preset', 'space', 'regularizer', 'seed', 'method')}
     usual = vars(make_config(**how))
     start = vars(make_config(**how, gradient=wanted.gradient)) | dict(gradient=usual['gradient'])   # a gradient brings its strength
     options = config.get('source', dict(data=config['data'])) | dict(regularizer=wanted.regularizer)
-    options |= {k: how[k] for k, v in dict(preset='quick', space='nb201', seed=0).items() if how[k] != v}
+    options |= {k: how[k] for k, v in dict(preset='quick', space='nb201', seed=0, method='darts').items() if how[k] != v}
     options |= {k: v for k, v in vars(wanted).items() if v != start[k]}
     if 'alpha_first' in options: raise ValueError('alpha_first has no option: call make_config and Search')
     words = [w for k, v in options.items() for w in (f'--{k}', *[str(v)]*(v is not True))]

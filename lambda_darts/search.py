@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['StopSearch', 'Search']
 
-# %% ../nbs/13_search.ipynb #b4d970ef
+# %% ../nbs/13_search.ipynb #3071e95d
 import hashlib, itertools, json, re, time
 from dataclasses import replace
 from pathlib import Path
@@ -18,22 +18,25 @@ from .compiled import compiled
 from .config import Config, check_config, make_config
 from .core import full_float32, get_device, random_state, set_random_state, set_seed, write_text
 from .data import Data, load_data
-from .diagnostics import explain, mixing_line
+from .diagnostics import explain
 from .draw import save_picture
 from .folder import RunFolder
-from .genotype import Genotype
+from .genotype import Genotype, read_genotype
+from .methods import get_method, stopping
 from .nasbench import NASBench201
 from .norm import sync_norm
-from .ranks import average, average_statistics, check_share, first, mean_over_ranks, own_noise, part, same_everywhere, world
+from .perturbation import select
+from .ranks import check_share, first, mean_over_ranks, own_noise, part, world
 from .regularizer import AlignmentRegularizer
 from .report import write_report
-from .saturation import entropy, margin, saturation
+from .steps import agree, check_finite, meters, standing, summary_writer, top_curvature
 from .supernet import Supernet
 
-# %% ../nbs/13_search.ipynb #b815a36d
+# %% ../nbs/13_search.ipynb #0179e063
 class StopSearch(Exception):
     "Raised by `on_step`: the search ends as it was after its last finished epoch"
 
+# %% ../nbs/13_search.ipynb #e54c7db5
 class Search:
     "One search and its folder"
     def __init__(self,
@@ -45,10 +48,12 @@ class Search:
                  progress:bool=True,        # show a progress bar
                  tensorboard:bool=False,    # write TensorBoard events too (extra `tensorboard`)
                  recompute:bool=False,      # less memory, more time: cells run again when their gradients are wanted (chapter 4d)
-                 compile:bool=False):       # torch.compile where first derivatives are enough (chapter 10b)
-        self.config, self.device, self.recompute, self.compile = config or make_config(), get_device(device), recompute, compile
-        if tensorboard: _writer()
-        c, self.progress, self.tensorboard = self.config, progress, tensorboard
+                 compile:bool=False,        # torch.compile where first derivatives are enough (chapter 10b)
+                 curvature:int=0):          # measure the largest eigenvalue of the Hessian in α every so many epochs; 0: where the method needs it
+        c = self.config = config or make_config()
+        self.device, self.method = get_device(device), get_method(c.method)
+        self.progress, self.recompute, self.compile = progress, recompute, compile
+        self.tensorboard, self.curvature = tensorboard and summary_writer(), curvature or int(self.method.stops)
         self.data = data if isinstance(data, Data) else load_data(data, seed=c.seed)
         self.data.check(c.batch_size, Supernet.reductions)
         check_share(c.batch_size)
@@ -61,13 +66,14 @@ class Search:
         self.on_step = None # called with the search after each pair of steps; may raise StopSearch
         self._build()
 
-# %% ../nbs/13_search.ipynb #8385968c
+# %% ../nbs/13_search.ipynb #b1b71ae5
 @patch(as_prop=True)
 def default_folder(self:Search) -> Path:
-    "runs/<space>-<data>-<regularizer>-s<seed>-<hash of the configuration>"
+    "runs/<space>-<data>-<method and regularizer>-s<seed>-<hash of the configuration>"
     c, slug = self.config, re.sub(r'[^A-Za-z0-9]+', '_', self.data.name).strip('_')
     digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
-    return Path('runs')/f'{c.space}-{slug}-{c.regularizer}-s{c.seed}-{digest}'
+    how = c.regularizer if c.method == 'darts' else c.method + f'-{c.regularizer}'*(c.regularizer != 'none')
+    return Path('runs')/f'{c.space}-{slug}-{how}-s{c.seed}-{digest}'
 
 @patch
 def _build(self:Search):
@@ -81,26 +87,37 @@ def _build(self:Search):
     few = [k for k, group in zip(seen, groups) if len(group) < 2]
     if few: raise ValueError(f'cells {c.cells} leaves one {few[0]} cell: alignment compares at least two, use more cells')
     self.regularizer = AlignmentRegularizer(kind, c.gradient, c.epsilon, groups, mean_over_ranks, self.net)
-    self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs)
-    self.rows, self.fast = [], self.net             # `fast`: for the passes that are not differentiated twice
+    self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs, c.weight_decay)
+    self.rows, self.selected, self.fast = [], None, self.net             # `fast`: for the passes that are not differentiated twice
 
-# %% ../nbs/13_search.ipynb #a8ed9dbd
+# %% ../nbs/13_search.ipynb #d0597a69
 @patch(as_prop=True)
 def history(self:Search) -> pd.DataFrame: # one row per finished epoch
     "What was measured"
     return pd.DataFrame(self.rows)
 
 @patch(as_prop=True)
+def stopped_at(self:Search) -> int|None: # index of the row whose cell is taken; None: the method has not ended the search
+    "Where early stopping goes back to"
+    return stopping([r.get('curvature', float('nan')) for r in self.rows]) if self.method.stops else None
+
+@patch(as_prop=True)
 def genotype(self:Search) -> Genotype:
-    "The cell that α stands for now"
-    return self.net.genotype()
+    "The cell that the search stands for now: what α says, unless the method reads it off otherwise"
+    if self.selected: return read_genotype(self.selected)
+    return self.net.genotype() if self.stopped_at is None else read_genotype(self.rows[self.stopped_at]['genotype'])
 
 @patch(as_prop=True)
 def finished(self:Search) -> bool:
-    "Have all epochs been run?"
-    return len(self.rows) >= self.config.epochs
+    "Have all epochs been run, or has the method ended the search?"
+    return len(self.rows) >= self.config.epochs or self.stopped_at is not None
 
-# %% ../nbs/13_search.ipynb #b16fe980
+@patch(as_prop=True)
+def share(self:Search) -> float: # 0 in the first epoch, 1 in the last
+    "How far the search has come"
+    return min(1., len(self.rows)/max(1, self.config.epochs - 1))
+
+# %% ../nbs/13_search.ipynb #68888915
 @patch
 def _batches(self:Search, half, epoch): # this rank's part of each batch
     return self.data.batches(half, self.config.batch_size, self.config.seed, epoch, self.device, part=part())
@@ -111,87 +128,67 @@ def _valid_batches(self:Search, epoch): # of the validation half, as many as are
 
 @patch
 def _steps(self:Search, epoch): # one (α step, ω step) after the other; epoch from 0
-    c, valid, self.strength = self.config, self._valid_batches(epoch), ramp(self.config.strength, epoch, self.config.epochs)
+    c, valid = self.config, self._valid_batches(epoch)
+    self.strength = ramp(c.strength, epoch, c.epochs, c.rise)
     for i, (x, y) in enumerate(self._batches('train', epoch)):
         strength = self.strength*c.every*(i % c.every == 0)
         net = self.net if strength and c.gradient == 'exact' else self.fast
         if c.alpha_first: a = self._alpha(*next(valid), (x, y))
-        w = weight_step(net, self.regularizer, self.sgd, x, y, strength, amp=c.amp)
+        w = weight_step(net, self.regularizer, self.sgd, x, y, strength, amp=c.amp, mixing=self.method.mixing(self.net, self.share, weights=True))
         if not c.alpha_first: a = self._alpha(*next(valid), (x, y))
         yield a, w
 
 @patch
 def _alpha(self:Search, x, y, train): # one step of α; of second order it looks ahead along the same training batch
-    order = self.config.alpha_gradient
-    if order == 'first': return alpha_step(self.fast, self.adam, x, y, self.regularizer, self.config.amp)
+    order, m = self.config.alpha_gradient, self.method
+    penalty = m.penalty and m.penalty(self.net, self.share)
+    if order == 'first': return alpha_step(self.fast, self.adam, x, y, self.regularizer, self.config.amp, m.mixing(self.net, self.share), penalty)
     gradient = 'exact' if order == 'second-exact' else 'difference'
     return unrolled_alpha_step(self.net, self.adam, x, y, self.regularizer, train, self.sgd, gradient)
 
-# %% ../nbs/13_search.ipynb #c50e0a13
-@patch
-def _finite(self:Search, epoch, steps):
-    losses = mean_over_ranks(torch.stack([torch.stack([a['loss'], w['loss']]) for a, w in steps]))
-    bad = (~losses.isfinite().all(1)).nonzero()
-    if len(bad):
-        good = f'the last good checkpoint is {self.checkpoint} (epoch {epoch})' if epoch else 'there is no checkpoint yet'
-        raise FloatingPointError(f'the loss is not finite in epoch {epoch+1}, step {bad[0].item()+1}: {good}; try a smaller lr or strength')
-
+# %% ../nbs/13_search.ipynb #a7b4c72c
 @patch
 def _epoch(self:Search, epoch, bar):
     own_noise(self.config.seed, epoch)
     self.net.train()
     self.steps = steps = []
+    good = f'the last good checkpoint is {self.checkpoint} (epoch {epoch})' if epoch else 'there is no checkpoint yet'
     for a, w in self._steps(epoch):
         steps.append((a, w)); bar.update()
         if self.on_step: self.on_step(self)
         if len(steps) % 20 == 1:
-            self._finite(epoch, steps)
+            check_finite(steps, epoch, good)
             bar.set_postfix_str(f"loss {w['loss']:.3f} acc {w['correct']*world()/self.config.batch_size:.0%} "
                                 f"Λ {w['alignment']:.2f} skips {self.genotype.skip_share():.0%}", refresh=False)
-    self._finite(epoch, steps)
-    self._agree()
+    check_finite(steps, epoch, good)
+    agree(self.net)
     return steps
 
-# %% ../nbs/13_search.ipynb #adb3b665
-@patch
-def _agree(self:Search): # the same weights, α, cell and statistics on every rank, or an error
-    if world() == 1: return
-    same_everywhere(self.net.alphas.parameters(), 'α')
-    same_everywhere(self.net.weights(), 'ω')
-    same_everywhere([torch.tensor(list(self.genotype.digest.encode()))], 'the cell')
-    average_statistics(self.net)
-
-@patch
-def _meters(self:Search, steps): # of the steps of α and of ω, the mean over steps and ranks
-    a, w = ({k: torch.stack([s[i][k].float() for s in steps]).mean(0) for k in steps[0][i]} for i in (0, 1))
-    values = iter(average([*a.values(), *w.values()]))
-    return [{k: next(values) for k in d} for d in (a, w)]
-
-# %% ../nbs/13_search.ipynb #0144a61d
+# %% ../nbs/13_search.ipynb #2b9bc6b4
 @patch
 def evaluate(self:Search,
              half:str='valid'): # 'train', 'valid' or 'test'
     "Loss and accuracy of the supernet"
     self.net.eval()
-    probs, batches = self.net.mixing(), self.data.eval_batches(half, 4*self.config.batch_size, self.device, part=part())
+    probs, batches = self.method.mixing(self.net, self.share), self.data.eval_batches(half, 4*self.config.batch_size, self.device, part=part())
     return evaluate(lambda x: self.net(x, probs), batches, self.device)
 
 @patch
-def _over_kinds(self:Search, measure): # of the softmax of α, the mean over the kinds of cell
-    choice = self.net.choice()
-    return sum(measure(p, self.net.mask(k)).item() for k, p in choice.items())/len(choice)
+def _curvature(self:Search, epoch): # in α, on one batch of the validation half; nan in between
+    if not self.curvature: return {}
+    return dict(curvature=float('nan') if epoch % self.curvature else top_curvature(self.net, self.data, self.config.batch_size))
 
 @patch
 def _row(self:Search, epoch, steps, start):
-    (a, w), (loss, acc), g, c = self._meters(steps), self.evaluate(), self.genotype, self.config
+    (a, w), (loss, acc), c = meters(steps), self.evaluate(), self.config
     row = {'epoch': epoch+1, 'lambda': self.strength} | dict(
                train_loss=w['loss'].item(), train_acc=w['correct'].item()*world()/c.batch_size,
                valid_loss=loss, valid_acc=acc, alignment_train=w['alignment'].item(), alignment_valid=a['alignment'].item(),
-               **{f.__name__: self._over_kinds(f) for f in (saturation, entropy, margin)}, skip_share=g.skip_share(), genotype=g.to_line(), mixing=mixing_line(self.net))
-    row.update({f'grad_norm_{l}': n for l, n in enumerate(w['norms'].tolist())})
+               **standing(self.net))
+    row.update({f'grad_norm_{l}': n for l, n in enumerate(w['norms'].tolist())}, **self._curvature(epoch))
     return dict(row, seconds=round(time.perf_counter() - start, 3))
 
-# %% ../nbs/13_search.ipynb #4a8d2400
+# %% ../nbs/13_search.ipynb #645df8de
 @patch(as_prop=True)
 def folder(self:Search) -> RunFolder: return RunFolder(self.out, 'search', self.identity, self.changed, source=self.data.source)
 
@@ -201,7 +198,7 @@ def checkpoint(self:Search) -> Path: return self.folder.checkpoint
 @patch
 def state(self:Search) -> dict: # tensors, numbers and strings
     "All that a search needs to go on"
-    return dict(random=random_state(), history=self.rows, **{k: getattr(self, k).state_dict() for k in ('net', 'sgd', 'adam', 'schedule')})
+    return dict(random=random_state(), history=self.rows, selected=self.selected, **{k: getattr(self, k).state_dict() for k in ('net', 'sgd', 'adam', 'schedule')})
 
 @patch
 def resume(self:Search,
@@ -209,7 +206,7 @@ def resume(self:Search,
     "Go on from there"
     for k in ('net', 'sgd', 'adam', 'schedule'): getattr(self, k).load_state_dict(state[k])
     set_random_state(state['random'])
-    self.rows = state['history']
+    self.rows, self.selected = state['history'], state.get('selected')
 
 @patch
 def save(self:Search):
@@ -232,17 +229,10 @@ def _write(self:Search): # what people read: history.csv, genotype.json, cell.sv
     save_picture(self.genotype, self.out/'cell.svg')
     write_report(self.out)
 
-# %% ../nbs/13_search.ipynb #71e19956
-def _writer(): # TensorBoard's, or a ValueError that says how to get it
-    try: from torch.utils.tensorboard import SummaryWriter
-    except ImportError: raise ValueError("tensorboard is not installed: pip install 'lambda_darts[tensorboard]'") from None
-    return SummaryWriter
+# %% ../nbs/13_search.ipynb #e97cce85
+#| export
 
-@patch
-def _board(self:Search): # a TensorBoard writer, or None
-    return _writer()(self.out/'tensorboard', purge_step=len(self.rows) + 1) if self.tensorboard and first() else None
-
-# %% ../nbs/13_search.ipynb #1206f9cc
+# %% ../nbs/13_search.ipynb #7cc5fce5
 @patch
 def set_strength(self:Search,
                  strength:float): # λ at the end of the ramp
@@ -258,6 +248,7 @@ def _loop(self:Search, until, board): # from the row after the last
     bar = tqdm(total=c.epochs*per_epoch, initial=len(self.rows)*per_epoch, unit='step', disable=not (self.progress and first()))
     with bar, full_float32():
         for epoch in range(len(self.rows), min(until, c.epochs)):
+            if self.finished: break
             bar.set_description(f'epoch {epoch+1}/{c.epochs}')
             start = time.perf_counter()
             self.rows.append(self._row(epoch, self._epoch(epoch, bar), start))
@@ -265,7 +256,13 @@ def _loop(self:Search, until, board): # from the row after the last
             for k, v in self.rows[-1].items():
                 if board and isinstance(v, float): board.add_scalar(k, v, epoch+1)
 
-# %% ../nbs/13_search.ipynb #19524a61
+# %% ../nbs/13_search.ipynb #b5a2923b
+@patch
+def _select(self:Search): # where the method reads the cell off by perturbation
+    c = self.config
+    with full_float32(): self.selected = select(self.net, self.data, c.batch_size, c.lr/10, c.seed).to_line()
+    self.save()
+
 @patch
 def _back(self:Search, folder): # to where the last finished epoch left it
     if state := folder.open(self.device): self.resume(state)
@@ -278,10 +275,11 @@ def run(self:Search,
     with self.folder as folder:
         if state := folder.open(self.device): self.resume(state)
         else: set_seed(self.config.seed)                # whatever has been drawn since this object was made
-        board = self._board()
+        board = self.tensorboard(self.out/'tensorboard', purge_step=len(self.rows) + 1) if self.tensorboard and first() else None
         if self.compile: self.fast = compiled(self.net.train(), *next(self._batches('train', 0)))
         try: self._loop(self.config.epochs if until is None else until, board)
         except StopSearch: self._back(folder)
+        if self.finished and self.method.selects and not self.selected: self._select()
         if board: board.close()
         self._write()
     return self

@@ -162,16 +162,18 @@ class Supernet(nn.Module):
     def mask(self, kind): return getattr(self, f'{kind}_mask') # (edges, operations), bool
     def skeleton(self, *sizes): return (_row if self.space.reduce else _stages)(self.space, *sizes, self.partial) # stem, layers, head
 
-# %% ../nbs/08_supernet.ipynb #9f5da734
+# %% ../nbs/08_supernet.ipynb #0e5258ba
 @patch
 def choice(self:Supernet) -> dict: # kind of cell -> (edges, operations), differentiable in α
     "The softmax of α, row by row; padding gets exactly 0"
     return {k: self.alphas[k].masked_fill(~self.mask(k), -torch.inf).softmax(-1) for k in self.space.kinds}
 
 @patch
-def probs(self:Supernet) -> dict: # kind of cell -> mixing weights (edges, operations), differentiable in α
+def probs(self:Supernet,
+          choice:dict|None=None # kind of cell -> (edges, operations), in place of the softmax of α
+         ) -> dict: # kind of cell -> mixing weights (edges, operations), differentiable in α
     "The mixing weights: the softmax of α, with partial channels times the weight of the edge"
-    choice = self.choice()
+    choice = self.choice() if choice is None else choice
     return choice if self.partial == 1 else {k: p*self.edge_weights(k)[:, None] for k, p in choice.items()}
 
 @patch
