@@ -63,15 +63,16 @@ def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
     if regularizer == 'none': return 0.
     return 1. if gradient == 'exact' else dict(cosine=.25, sign=.125)[regularizer]
 
-# %% ../nbs/12a_config.ipynb #90c36260
+# %% ../nbs/12a_config.ipynb #b195fe57
 _WORDS = dict(regularizer=('none', 'cosine', 'sign'), gradient=('central', 'pair', 'forward', 'exact'),
               alpha_gradient=('first', 'second', 'second-exact'), aligned=('normal', 'reduce', 'both'))
 
+def _need(ok, message):
+    if not ok: raise ValueError(message)
+
 def check_config(config:Config): # of any origin
     "ValueError where a value is not allowed"
-    def need(ok, message):
-        if not ok: raise ValueError(message)
-    c = config
+    c, need = config, _need
     get_method(c.method).check(get_space(c.space), c.alpha_gradient)
     for name, allowed in _WORDS.items():
         need(getattr(c, name) in allowed, f"unknown {name} {getattr(c, name)!r}: use {', '.join(allowed[:-1])} or {allowed[-1]}")
@@ -82,6 +83,7 @@ def check_config(config:Config): # of any origin
         need(0 < getattr(c, name) < float('inf'), f'{name} must be a positive number, got {getattr(c, name)}')
     for name in ('strength', 'weight_decay'):
         need(0 <= getattr(c, name) < float('inf'), f'{name} must be 0 or a positive number, got {getattr(c, name)}')
+    need(c.strength == 0 or c.regularizer != 'none', f'strength {c.strength} needs a regularizer: cosine or sign, got none')
     need(0 < c.rise <= 1, f'rise is a share of the search, larger than 0 and at most 1, got {c.rise}')
     need(0 <= c.seed < 2**63, f'seed must be 0 or a positive whole number, got {c.seed}')
 

@@ -36,7 +36,7 @@ from .supernet import Supernet
 class StopSearch(Exception):
     "Raised by `on_step`: the search ends as it was after its last finished epoch"
 
-# %% ../nbs/13_search.ipynb #e54c7db5
+# %% ../nbs/13_search.ipynb #be39a53c
 class Search:
     "One search and its folder"
     def __init__(self,
@@ -53,7 +53,7 @@ class Search:
         c = self.config = config or make_config()
         self.device, self.method = get_device(device), get_method(c.method)
         self.progress, self.recompute, self.compile = progress, recompute, compile
-        self.tensorboard, self.curvature = tensorboard and summary_writer(), curvature or int(self.method.stops)
+        self.tensorboard, self.curvature = tensorboard and summary_writer(), max(curvature, int(self.method.stops))
         self.data = data if isinstance(data, Data) else load_data(data, seed=c.seed)
         self.data.check(c.batch_size, Supernet.reductions)
         check_share(c.batch_size)

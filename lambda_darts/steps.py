@@ -48,14 +48,15 @@ def standing(net:Supernet # whose α is described
     mean = lambda f: sum(f(p, net.mask(k)).item() for k, p in choice.items())/len(choice)
     return dict({f.__name__: mean(f) for f in (saturation, entropy, margin)}, skip_share=g.skip_share(), genotype=g.to_line(), mixing=mixing_line(net))
 
-# %% ../nbs/12e_steps.ipynb #5f51f473
+# %% ../nbs/12e_steps.ipynb #01cb71e8
 def top_curvature(net:Supernet, # in the mode it is in
                   data:Data,     # its pictures
                   batch_size:int, # pictures of the batch
                  ) -> float:
     "The largest eigenvalue of the Hessian of the validation loss in α, to about a hundredth"
     x, y = next(iter(data.eval_batches('valid', batch_size, next(net.parameters()).device)))
-    return alpha_curvature(net, x, y, steps=15, tol=.01).top
+    top = alpha_curvature(net, x, y, steps=15, tol=.01).top
+    return mean_over_ranks(torch.tensor(top, dtype=torch.double)).item()       # one number to decide by, on all ranks
 
 # %% ../nbs/12e_steps.ipynb #62048ec6
 def summary_writer(): # a class

@@ -200,7 +200,8 @@ def wrong_things(cwd):
 
 SEARCH_MISTAKES = {  # options: what the one line must say
     '--out a_file': 'a_file', '--out a_file/run': 'a_file', '--space nb301': 'nb201', '--regularizer l2': 'cosine', '--preset fast': 'quick',
-    '--epochs 0': 'epochs', '--lr nan': 'lr', '--seed -1': 'seed', '--device tpu': 'cuda', '--batch-size 1000': 'batch of 1000',
+    '--method nas': 'darts-2nd', '--method darts-minus --space s4': 'skip_connect', '--regularizer none --strength 1': 'needs a regularizer',
+    '--rise 0': 'rise', '--weight_decay -1': 'weight_decay', '--epochs 0': 'epochs', '--lr nan': 'lr', '--seed -1': 'seed', '--device tpu': 'cuda', '--batch-size 1000': 'batch of 1000',
     '--data absent.npz': 'absent.npz', '--data absent/folder': 'absent', '--data CIFAR10 --root nowhere': '--download',
     '--data pickled.npz': 'pickled', '--data keyless.npz': 'train_images', '--data cut.npz': 'cut.npz', '--data floats.npz': 'uint8',
     '--data float_labels.npz': 'integer', '--data longer.npz': '201 labels', '--data one_class.npz': '1 class', '--data below_0.npz': 'count from 0',
@@ -238,7 +239,7 @@ OPTIONS = {SEARCH: 40, RETRAIN: 34, PREDICT: 5, EXPORT: 2, QUERY: 2, DRAW: 2, BE
 def test_help(name, tmp_path):
     "Every option is explained; nothing else is done"
     text = ok(name, '--help', cwd=tmp_path)
-    functions = (getattr(cli, name), *([cli.pictures, cli.running] if name in (SEARCH, RETRAIN) else []))
+    functions = (getattr(cli, name), *([cli.pictures, cli.running] if name in (SEARCH, RETRAIN) else []), *([cli.recording] if name == SEARCH else []))
     names = [k for f in functions for k, p in inspect.signature(f).parameters.items() if p.kind is not p.VAR_KEYWORD]
     assert name in text and len(names) == OPTIONS[name]
     assert not [k for k in names if not re.search(rf'^  (--)?{k.replace("_", "[-_]")}\b', text, re.M)]
