@@ -262,7 +262,7 @@ def _table(history): # a row per epoch; cells by their short names
     table = f'<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
     return f'<details><summary>Every epoch ({len(h)})</summary>{table}</details>'
 
-# %% ../nbs/12c_report.ipynb #938cba80
+# %% ../nbs/12c_report.ipynb #7a9380b8
 def _command(run): # the command that repeats the run, and what to know about it
     c = run.config
     if not run.diagnosis: return c.get('command', ''), ''
@@ -278,7 +278,7 @@ def _again(run):
     return '<h2>The same again</h2>' + f'<pre>{command}</pre>'*bool(command) + f'<p><small>{note}</small></p>'*bool(note)
 
 def _title(run):
-    c, form = run.config, dict(space='in {}', data='on {},', regularizer='regularizer {},', seed='seed {}')
+    c, form = run.config, dict(space='in {}', data='on {},', method='method {},', regularizer='regularizer {},', seed='seed {}')
     said = [text.format(c[k]) for k, text in form.items() if k in c]
     return ' '.join(['Search' if run.diagnosis else 'Training', *said]).rstrip(',')
 

@@ -233,7 +233,7 @@ def _pictures(self:Seeds): # the curves, and every seed's cell
              for r in self.rows if not r['error']]
     return f"<h2>Over the epochs</h2><div class=grid>{''.join(curves)}</div><h2>The cells</h2><div class='grid cells'>{''.join(cells)}</div>"
 
-# %% ../nbs/13a_seeds.ipynb #45e3945e
+# %% ../nbs/13a_seeds.ipynb #883ccd97
 @patch
 def _results(self:Seeds):
     stats = mean_std(self.table)
@@ -246,9 +246,13 @@ def _results(self:Seeds):
             f'<h2>Mean ± std of everything</h2><details><summary>{len(stats)} numbers at the last epoch</summary>{everything}</details>')
 
 @patch
+def _how(self:Seeds): # method and regularizer in words
+    return f"method {self.settings.get('method')}, "*('method' in self.settings) + f"regularizer {self.settings['regularizer']}"
+
+@patch
 def page(self:Seeds) -> str: # HTML that needs nothing else
     "The summary as a page"
-    title = f"{self.settings['space']} on {self.settings['data']}, regularizer {self.settings['regularizer']}: {len(self.rows)} seed{'s'*(len(self.rows) > 1)}"
+    title = f"{self.settings['space']} on {self.settings['data']}, {self._how()}: {len(self.rows)} seed{'s'*(len(self.rows) > 1)}"
     failed = [(f'seed {s}', e) for s, e in self.failed.items()]
     parts = [_pairs(self._sentences()), '<h2>Failed</h2>' + _pairs(failed) if failed else '', self._results() if self.cells else '',
              '<h2>Settings, the same for all seeds</h2>' + _pairs([*self.settings.items(), *(('machine', m) for m in self.machines)]),
