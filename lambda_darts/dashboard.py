@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Runner', 'panels', 'Dashboard', 'Replay']
 
-# %% ../nbs/16c_dashboard.ipynb #4583d065
+# %% ../nbs/16c_dashboard.ipynb #e817dd1a
 import os, threading, time
 from html import escape
 from pathlib import Path
@@ -18,8 +18,8 @@ from .diagnostics import diagnose, read_history
 from .explore import complaint, picture
 from .figures import plot_accuracy, plot_alignment, plot_saturation, _panel
 from .genotype import read_genotype
-from .saturation import entropy, saturation
 from .search import Search, StopSearch
+from .steps import standing
 from .watch import _duration
 
 # %% ../nbs/16c_dashboard.ipynb #36badc2c
@@ -66,7 +66,7 @@ def _run(self:Runner): # in the search's thread
     except Exception as e: self.error = e
     self.where = len(self.search.rows), 0                             # an unfinished epoch is lost
 
-# %% ../nbs/16c_dashboard.ipynb #44e33ebf
+# %% ../nbs/16c_dashboard.ipynb #6b41f251
 @patch
 def history(self:Runner) -> pd.DataFrame: # as `Search.history`, and a last row for the epoch under way
     "What has been measured until now"
@@ -75,9 +75,8 @@ def history(self:Runner) -> pd.DataFrame: # as `Search.history`, and a last row 
     if not steps or epochs != len(rows): return pd.DataFrame(rows)
     mean = lambda i, k: torch.stack([step[i][k].detach() for step in steps]).float().mean().item()
     now = dict(alignment_train=mean(1, 'alignment'), alignment_valid=mean(0, 'alignment'), train_loss=mean(1, 'loss'))
-    with torch.no_grad(): now |= {f.__name__: s._over_kinds(f) for f in (saturation, entropy)}
-    cell = s.genotype
-    return pd.DataFrame([*rows, dict(now, epoch=epochs + done/self.per_epoch, skip_share=cell.skip_share(), genotype=cell.to_line())])
+    with torch.no_grad(): now |= standing(s.net)
+    return pd.DataFrame([*rows, dict(now, epoch=epochs + done/self.per_epoch)])
 
 @patch(as_prop=True)
 def per_epoch(self:Runner) -> int: return len(self.search.data.train)//self.search.config.batch_size  # steps
