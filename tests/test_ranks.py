@@ -105,8 +105,11 @@ def test_wrong_ways_differ(folders):
 def test_killed_rank(folders, tmp_path):
     "The job ends soon and says why; the same command goes on, and ends where an unbroken one does, noise and all"
     process, history = start(KILLED, tmp_path, 2), tmp_path/'killed'/'history.csv'
-    told, pids = iter(process.stdout.readline, ''), {}
-    while len(pids) < 2: pids.update(re.findall(r'rank (\d) is process (\d+)', next(told)))   # between warnings of others
+    told, pids = '', {}
+    while len(pids) < 2:                                    # between warnings of others, or within one
+        assert (line := process.stdout.readline()), told
+        told += line
+        pids.update(re.findall(r'rank (\d) is process (\d+)', told))
     while not history.exists(): time.sleep(.02)
     os.kill(int(pids['1']), signal.SIGKILL)
     killed = time.monotonic()
