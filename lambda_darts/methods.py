@@ -5,13 +5,11 @@
 # %% auto #0
 __all__ = ['METHODS', 'Method', 'stopping', 'get_method']
 
-# %% ../nbs/10a_methods.ipynb #4980058c
+# %% ../nbs/10a_methods.ipynb #51df4042
 from dataclasses import dataclass, field
 from typing import Callable
 import torch
-from torch import Tensor
 from .ranks import world
-from .spaces import Space
 from .supernet import Supernet
 
 # %% ../nbs/10a_methods.ipynb #54e5d99d
@@ -75,7 +73,7 @@ def _beta_decay(net, t): # 50 t times the mean over edges of logsumexp(α)
     rows = lambda k: net.alphas[k].masked_fill(~net.mask(k), -torch.inf)
     return 50*t*sum(rows(k).logsumexp(-1).mean() for k in net.space.kinds)
 
-# %% ../nbs/10a_methods.ipynb #ed15ad1a
+# %% ../nbs/10a_methods.ipynb #04161c8b
 def stopping(values:list,      # largest eigenvalue of the Hessian in α, one per epoch; nan where it was not measured
              k:int=5,          # epochs of the mean, and how far is gone back
              ratio:float=.75,  # stop when the eigenvalue was less than that share of what it is
@@ -83,7 +81,7 @@ def stopping(values:list,      # largest eigenvalue of the Hessian in α, one pe
     "The early stopping of DARTS-ES (Zela et al., ICLR 2020)"
     v = torch.tensor(values, dtype=torch.double)
     mean = lambda i: v[max(0, i-k+1):i+1].nanmean().item()
-    return next((i - k for i in range(k, len(v)) if mean(i - k)/mean(i) < ratio and mean(i) > 0), None)
+    return next((i - k for i in range(k, len(v)) if mean(i) > 0 and mean(i - k) < ratio*mean(i)), None)
 
 # %% ../nbs/10a_methods.ipynb #bb8e9213
 METHODS = {
