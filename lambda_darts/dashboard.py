@@ -22,24 +22,27 @@ from .search import Search, StopSearch
 from .steps import standing
 from .watch import _duration
 
-# %% ../nbs/16c_dashboard.ipynb #36badc2c
+# %% ../nbs/16c_dashboard.ipynb #be7d35a1
 class Runner:
     "A search in a thread of its own"
     def __init__(self,
                  search:Search): # not running elsewhere
         self.search, self.error, self.where = search, None, (0, 0)    # where: epochs and steps that are done
-        self._thread, self._go, self._halt = None, threading.Event(), False
+        self._thread, self._go, self._halt, self._held = None, threading.Event(), False, False
+
+    @property
+    def alive(self) -> bool: return bool(self._thread and self._thread.is_alive())
 
     @property
     def phase(self) -> str:
-        "ready, running, paused, stopping, stopped, finished or failed"
-        if self._thread and self._thread.is_alive(): return 'stopping' if self._halt else 'running' if self._go.is_set() else 'paused'
+        "ready, running, pausing, paused, stopping, stopped, finished or failed"
+        if self.alive: return 'stopping' if self._halt else 'running' if self._go.is_set() else 'paused' if self._held else 'pausing'
         if self.error: return 'failed'
         return 'finished' if self.search.finished else 'stopped' if self._thread else 'ready'
 
     def start(self):
         "Run the search; go on after a pause, a stop or an error"
-        if self.phase not in ('running', 'paused', 'stopping'):
+        if not self.alive:
             self.error, self._halt, self.search.progress, self.search.on_step = None, False, False, self._step
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._go.set(); self._thread.start()
@@ -53,11 +56,12 @@ class Runner:
     def wait(self): # until the thread has ended
         if self._thread: self._thread.join()
 
-# %% ../nbs/16c_dashboard.ipynb #6c968833
+# %% ../nbs/16c_dashboard.ipynb #89ea909c
 @patch
 def _step(self:Runner, search): # in the search's thread
-    self.where = len(search.rows), len(search.steps)
+    self.where, self._held = (len(search.rows), len(search.steps)), True
     self._go.wait()
+    self._held = False
     if self._halt: raise StopSearch
 
 @patch
@@ -156,7 +160,7 @@ class Dashboard(widgets.VBox):
         if hasattr(self, 'run'): self.run.stop()
         super().close()
 
-# %% ../nbs/16c_dashboard.ipynb #0099fdc6
+# %% ../nbs/16c_dashboard.ipynb #db600dc6
 @patch
 def toggled(self:Dashboard, button=None): # what the first button does
     "Start, pause or go on"
@@ -168,7 +172,7 @@ def toggled(self:Dashboard, button=None): # what the first button does
 def start(self:Dashboard): # returns the dashboard
     "Run the search, or let it go on"
     self.message.value = ''
-    alive = self.run.phase in ('running', 'paused', 'stopping')
+    alive = self.run.alive
     self.run.start()
     if not alive: threading.Thread(target=self._look, daemon=True).start()
     return self
@@ -186,10 +190,10 @@ def strengthened(self:Dashboard, change): # what λ's slider does
     except Exception as e: self.message.value = complaint(e)
     else: self.message.value = _text(f"λ ends at {change['new']:.3f}, from the next epoch on.")
 
-# %% ../nbs/16c_dashboard.ipynb #c131a655
+# %% ../nbs/16c_dashboard.ipynb #8de03905
 @patch
 def _look(self:Dashboard): # in a thread of its own, while the search runs
-    while self.run.phase in ('running', 'paused', 'stopping'): self.refresh(); time.sleep(1)
+    while self.run.alive: self.refresh(); time.sleep(1)
     self.refresh(now=True)
 
 @patch
@@ -207,7 +211,7 @@ def _show(self:Dashboard, now):
     pausable, over = phase == 'running', phase in ('finished', 'stopping')
     self.toggle.description = 'pause' if pausable else 'start' if phase == 'ready' else 'continue'
     self.toggle.icon, self.toggle.disabled = 'pause' if pausable else 'play', over
-    self.halt.disabled = phase not in ('running', 'paused')
+    self.halt.disabled = phase not in ('running', 'pausing', 'paused')
     if run.error: self.message.value = complaint(run.error)
     if run.where == self._drawn or not now and time.monotonic() < self._next: return
     began = time.monotonic()

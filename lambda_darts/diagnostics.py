@@ -7,11 +7,12 @@ __all__ = ['STYLES', 'PANELS', 'WINDOW', 'LOW', 'MOVED', 'SATURATED', 'IDLE', 'R
            'Diagnosis', 'diagnose', 'layer_gradients', 'own_cells', 'Curvature', 'curvature', 'alpha_curvature',
            'mixing_line', 'read_mixing']
 
-# %% ../nbs/12_diagnostics.ipynb #2e78d56d
+# %% ../nbs/12_diagnostics.ipynb #ecb73b81
 import os
 from dataclasses import dataclass
 from pathlib import Path
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
@@ -170,40 +171,40 @@ def own_cells(net:Supernet, # the supernet
         return discretize(net.space, shared | {kind: (p*g).sum(-1, keepdim=True) - p.sum(-1, keepdim=True)*g})
     return [own(kind, g) for kind, g in zip(net.kinds, grads)]
 
-# %% ../nbs/12_diagnostics.ipynb #8b68e110
+# %% ../nbs/12_diagnostics.ipynb #44aec6f1
 @dataclass(frozen=True)
 class Curvature:
-    "Extreme eigenvalues of a Hessian"
-    top: float       # the largest
-    dominant: float  # the one of largest magnitude: `top`, or a negative one
+    "The largest eigenvalue of a Hessian"
+    top: float       # as far as the products with the Hessian tell
     residual: float  # an eigenvalue lies at most this far from `top`
 
-def _power(times, v, steps, tol): # the dominant eigenvalue of the symmetric v -> times(v), and its residual
-    for _ in range(steps):
-        v = v/v.norm()
-        u = times(v)
-        value = v @ u
-        residual = (u - value*v).norm()
-        if residual <= tol*value.abs(): break
-        v = u
-    return value.item(), residual.item()
+def _lanczos(times, v, steps, tol): # of the symmetric v -> times(v), from a start that is no eigenvector
+    basis, diagonal, beside = (v/v.norm())[None], [], []
+    while True:
+        u = times(basis[-1])
+        diagonal.append((u @ basis[-1]).item())
+        for _ in range(2): u = u - (basis @ u) @ basis                # twice is enough (Kahan and Parlett)
+        T = np.diag(diagonal) + np.diag(beside, 1) + np.diag(beside, -1)
+        beside.append(u.norm().item())
+        values, vectors = np.linalg.eigh(T)
+        top = Curvature(values[-1].item(), abs(beside[-1]*vectors[-1, -1]).item())
+        if top.residual <= tol*abs(top.top) or len(T) >= min(steps, len(v)): return top
+        basis = torch.cat([basis, u[None]/beside[-1]])
 
-# %% ../nbs/12_diagnostics.ipynb #32c74aea
+# %% ../nbs/12_diagnostics.ipynb #13a9fade
 def curvature(loss:Tensor,     # a scalar with its graph
               params:list,     # what it is differentiated in
-              steps:int=200,   # most products with the Hessian, per iteration
+              steps:int=200,   # most products with the Hessian
               tol:float=1e-3,  # stop when the residual is that share of the eigenvalue
              ) -> Curvature:
-    "The largest eigenvalue of the loss's Hessian, by power iteration"
+    "The largest eigenvalue of the loss's Hessian, by Lanczos's method"
     grads = torch.autograd.grad(loss, params, create_graph=True)
     sizes, flat = [p.numel() for p in params], torch.cat([g.flatten() for g in grads])
     def times(v):
         parts = [s.view_as(p) for s, p in zip(v.split(sizes), params)]
         return torch.cat([h.flatten() for h in torch.autograd.grad(grads, params, parts, retain_graph=True, materialize_grads=True)])
     start = torch.randn(len(flat), generator=torch.Generator().manual_seed(0)).to(flat)     # the caller's dice stay as they are
-    dominant, residual = _power(times, start, steps, tol)
-    top, residual = (dominant, residual) if dominant >= 0 else _power(lambda v: times(v) - dominant*v, start, steps, tol)
-    return Curvature(top if dominant >= 0 else top + dominant, dominant, residual)
+    return _lanczos(times, start, steps, tol)
 
 # %% ../nbs/12_diagnostics.ipynb #336111e0
 def alpha_curvature(net:Supernet, # in the mode it is in; its running statistics stay as they are
