@@ -84,7 +84,7 @@ RULES = dict( # verdict -> when it is given
     undecided=f'the layers do not agree, and α is still near the uniform mixture (saturation below {SATURATED})',
     healthy='the layers agree, and the cell has not collapsed in the last epochs')
 
-# %% ../nbs/12_diagnostics.ipynb #75750ea1
+# %% ../nbs/12_diagnostics.ipynb #d7da9a3a
 @dataclass(frozen=True)
 class Diagnosis:
     "What a history says about a search"
@@ -105,8 +105,8 @@ def _trend(history): # the numbers that the rules look at
     if missing: raise ValueError(f"the history has no column {' and no column '.join(missing)}: it is not the history of a search")
     cells, ago = [read_genotype(g) for g in now.genotype], read_genotype(history.genotype.iloc[-min(WINDOW + 1, len(history))])
     lam, saturation = now.alignment_valid.mean(), history.saturation.iloc[-1]
-    return dict(g=cells[-1], bad=sum(g.collapsed for g in cells), n=len(now), lam=lam, low=lam < LOW, saturation=saturation,
-                drift=lam < LOW and saturation >= MOVED and cells[-1].skip_share() >= max(IDLE, ago.skip_share()))
+    return dict(g=cells[-1], bad=sum(g.collapsed for g in cells), n=len(now), lam=lam, low=not lam >= LOW, saturation=saturation,
+                drift=not lam >= LOW and saturation >= MOVED and cells[-1].skip_share() >= max(IDLE, ago.skip_share()))
 
 # %% ../nbs/12_diagnostics.ipynb #912f8638
 def _verdict(t): # a key of `RULES`, and why

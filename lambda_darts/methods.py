@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['METHODS', 'Method', 'stopping', 'get_method']
 
-# %% ../nbs/10a_methods.ipynb #51df4042
+# %% ../nbs/10a_methods.ipynb #d06601fc
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Callable
 import torch
 from .ranks import world
@@ -49,13 +50,13 @@ def _smoothed(net, t): # the softmax of α and uniform noise
         return torch.where(total > 0, q/total.clamp_min(torch.finfo(q.dtype).tiny), p)   # a row that lost everything stays as it was
     return {k: moved(p.detach(), net.mask(k)) for k, p in net.choice().items()}
 
-# %% ../nbs/10a_methods.ipynb #932a31b5
+# %% ../nbs/10a_methods.ipynb #06ce765c
+@cache
+def _skips(space, kind, width, device): # where its edges offer skip_connect; sent to the device once, not in every step
+    return torch.tensor([[o == 'skip_connect' for o in offered] + [False]*(width - len(offered)) for offered in getattr(space, kind)], device=device)
+
 def _with_skip(net, t): # the softmax of α, and 1-t more on skip_connect
-    def extra(kind, p):
-        ops = getattr(net.space, kind)
-        at = [[o == 'skip_connect' for o in offered] + [False]*(p.shape[-1] - len(offered)) for offered in ops]
-        return p + (1 - t)*torch.tensor(at).to(p)
-    return {k: extra(k, p) for k, p in net.choice().items()}
+    return {k: p + (1 - t)*_skips(net.space, k, p.shape[-1], p.device).to(p) for k, p in net.choice().items()}
 
 # %% ../nbs/10a_methods.ipynb #5806f404
 def _sampled(net, t): # one operation per edge, with the gradient of the soft version

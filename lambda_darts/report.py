@@ -165,14 +165,14 @@ def _spent(history): # time, in words
 
 def _pictures(column): return 'test pictures' if column == 'test_acc' else 'validation half'
 
-# %% ../nbs/12c_report.ipynb #c3785478
+# %% ../nbs/12c_report.ipynb #06547285
 def _tiles(run): # name, value, note
     h, g, last = run.history, run.genotype, run.history.iloc[-1]
     yield 'accuracy', f'{last[run.best]:.1%}', f"{_pictures(run.best)}, {'supernet' if run.diagnosis else 'network'}"
     if run.diagnosis: yield 'alignment Λ', f'{round(h.alignment_valid.tail(5).mean(), 2) + 0:.2f}', 'validation half, mean of the last 5 epochs'
     else: yield 'best accuracy', f'{h[run.best].max():.1%}', f'epoch {int(h.epoch[h[run.best].idxmax()])}: seen afterwards, not a choice'
     if g is not None: yield 'idle edges', f'{round(g.skip_share()*len(g.edges()))} of {len(g.edges())}', 'skip_connect or none'
-    if 'true_acc' in h and pd.notna(last.true_acc): yield 'true accuracy', f'{last.true_acc:.1f}%', 'CIFAR-10, the cell when trained, by the table'
+    if 'true_acc' in h and pd.notna(acc := h.true_acc[h.genotype == g.to_line()].max()): yield 'true accuracy', f'{acc:.1f}%', 'CIFAR-10, the cell when trained, by the table'
     yield 'epochs', f"{int(last.epoch)}{' of ' + str(run.config['epochs']) if 'epochs' in run.config else ''}", _spent(h)
 
 def _first_screen(run):
@@ -180,7 +180,8 @@ def _first_screen(run):
     tiles = ''.join(f'<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd><small>{escape(note)}</small></div>' for k, v, note in _tiles(run))
     badge = (_badge(d.verdict, d.reasons[0]) if d else
              _badge('trained', f'{h[run.best].iloc[-1]:.1%} of the {_pictures(run.best)} are right after epoch {int(h.epoch.iloc[-1])}.'))
-    caption = '' if g is None else f'<figcaption>cell <code>{g.digest}</code> of {escape(run.name)}</figcaption>'
+    other = ', not that of the last epoch, on which the verdict is' if d and h.genotype.iloc[-1] != g.to_line() else ''
+    caption = '' if g is None else f'<figcaption>cell <code>{g.digest}</code> of {escape(run.name)}{other}</figcaption>'
     cell = '' if g is None else f'<figure class=cell>{g._repr_svg_()}{caption}</figure>'
     return f'<section class=top><div>{badge}<dl>{tiles}</dl></div>{cell}</section>'
 
