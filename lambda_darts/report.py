@@ -5,16 +5,17 @@
 # %% auto #0
 __all__ = ['CSS', 'search_command', 'report', 'write_report']
 
-# %% ../nbs/12c_report.ipynb #d949cae5
+# %% ../nbs/12c_report.ipynb #2ce72ea4
 import json, math, os, shlex
 from dataclasses import fields
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 import pandas as pd
+from .charts import charts
 from .config import Config, make_config
 from .core import write_text
-from .diagnostics import LOW, RULES, diagnose, read_history
+from .diagnostics import RULES, diagnose, read_history
 from .draw import FAMILIES, _INK, _PALE, _PAPER, _SHADE, _SOFT
 from .genotype import Genotype, read_genotype
 from .sources import SETS
@@ -58,97 +59,6 @@ def search_command(config:dict # what `config.json` holds
     if 'alpha_first' in options: raise ValueError('alpha_first has no option: call make_config and Search')
     words = [w for k, v in options.items() for w in (f'--{k}', *[str(v)]*(v is not True))]
     return _on_machine(config, ['lambda_darts_search', *words, '--device', config.get('device', 'auto').split(':')[0]])
-
-# %% ../nbs/12c_report.ipynb #2f491533
-_W, _H, _LEFT, _TOP, _RIGHT, _LOW_EDGE = 460, 222, 40, 24, 450, 186
-
-def _ticks(lo, hi): # at most six round numbers
-    step = 10**math.floor(math.log10((hi - lo)/5))
-    step *= next(m for m in (1, 2, 5, 10) if (hi - lo)/(step*m) <= 5)
-    first = math.ceil(lo/step - 1e-9)
-    return [round(i*step, 10) for i in range(first, math.floor(hi/step + 1e-9) + 1)]
-
-def _scales(epochs, values, ends): # a function for each axis, and what they span
-    xs, finite = (min(epochs), max(epochs)), [v for v in values if math.isfinite(v)]
-    ys = min([ends[0], *finite]), max([ends[1], *finite])
-    X = lambda e: _LEFT + (e - xs[0])/max(1, xs[1] - xs[0])*(_RIGHT - _LEFT)
-    Y = lambda v: _LOW_EDGE - (v - ys[0])/(ys[1] - ys[0])*(_LOW_EDGE - _TOP)
-    return X, Y, xs, ys
-
-def _epoch_ticks(first, last): # whole numbers, both ends among them, none too near the last
-    between = [int(t) for t in _ticks(0, max(5, last)) if first < t and 12*(last - t) > last - first]
-    return list(dict.fromkeys([first, *between, last]))
-
-def _frame(X, Y, xs, ys, unit): # grid, ticks and labels
-    out = [f'<text x=0 y=13>{escape(unit)}</text><text x={_RIGHT} y={_H - 4} text-anchor=end>epoch</text>']
-    for v in _ticks(*ys):
-        out.append(f'<path class=grid d="M{_LEFT} {Y(v):.1f}H{_RIGHT}"/><text x={_LEFT - 6} y={Y(v) + 4:.1f} text-anchor=end>{v:g}</text>')
-    return ''.join(out) + ''.join(f'<text x={X(e):.1f} y={_LOW_EDGE + 17} text-anchor=middle>{e}</text>' for e in _epoch_ticks(*xs))
-
-def _path(X, Y, epochs, values): # gaps where there is no number; a lone point is a dot
-    out, pen = '', 'M'
-    for e, v in zip(epochs, values):
-        if math.isfinite(v): out += f'{pen}{X(e):.1f} {Y(v):.1f}'
-        pen = 'L' if math.isfinite(v) else 'M'
-    return out + 'h0'
-
-# %% ../nbs/12c_report.ipynb #c24fc15b
-def _shades(X, xs, epochs): # a band behind each of `epochs`
-    half = (_RIGHT - _LEFT)/max(1, xs[1] - xs[0])/2
-    edge = lambda x: min(max(x, _LEFT), _RIGHT)
-    band = lambda e: f'x={edge(X(e) - half):.1f} width={edge(X(e) + half) - edge(X(e) - half):.1f}'
-    return ''.join(f'<rect class=shade {band(e)} y={_TOP} height={_LOW_EDGE - _TOP} />' for e in epochs)
-
-def _rule(Y, value, label): # a dotted line across
-    return f'<path class=rule d="M{_LEFT} {Y(value):.1f}H{_RIGHT}"/><text x={_RIGHT} y={Y(value) - 4:.1f} text-anchor=end>{label}</text>'
-
-def _keys(lines, digits): # what each line is, and where it ends; labels that start with a blank are left out
-    sample = '<svg class=key viewBox="0 0 26 8" aria-hidden=true><path class="line {}" style="{}" d="M0 4H26"/></svg>'
-    return ''.join(f'<span>{sample.format(colour, style)}{escape(label)} <b>{values[-1]:.{digits}f}</b></span>'
-                   for label, (values, colour, style) in lines.items() if label[0] != ' ')
-
-def _chart(name, title, unit, epochs, lines, shaded=(), ends=(0, 1), rule=None): # lines: label -> (values, class, style)
-    X, Y, xs, ys = _scales(epochs, [v for values, *_ in lines.values() for v in values], ends)
-    body = _shades(X, xs, shaded) + _frame(X, Y, xs, ys, unit) + (_rule(Y, *rule) if rule else '')
-    body += ''.join(f'<path class="line {colour}" style="{style}" d="{_path(X, Y, epochs, values)}"/>' for values, colour, style in lines.values())
-    return (f'<figure><h3>{escape(title)}</h3><svg role=img aria-label="{escape(title)} over the epochs" viewBox="0 0 {_W} {_H}">{body}</svg>'
-            f'<figcaption>{_keys(lines, 1 if ends[1] > 1 else 2)}<span class=run>{escape(name)}</span></figcaption></figure>')
-
-# %% ../nbs/12c_report.ipynb #395f1719
-_DASHES = [f'stroke-dasharray:{d}' for d in ('none', '7 4', '2 4', '9 3 2 3')]
-
-def _lines(history, columns): # columns: column -> (label, scale); those that the history has
-    have = [(c, *how) for c, how in columns.items() if c in history and history[c].notna().any()]
-    return {label: ((history[c]*scale).tolist(), f'c{i}', _DASHES[i]) for i, (c, label, scale) in enumerate(have)}
-
-def _loud(history): # each cell's share of the gradient norms in %, paler and thinner towards the output
-    norms = history.filter(regex=r'^grad_norm_\d+$')
-    shares, last = 100*norms.div(norms.sum(axis=1), axis=0).rolling(5, 1).mean(), norms.shape[1] - 1
-    def look(l): # class and style
-        if l == last > 0: return 'c1', _DASHES[1]
-        return 'c0', f'stroke-width:{2.6 - 1.4*l/max(1, last):.2f};stroke-opacity:{1 - .55*l/max(1, last):.2f}'
-    return {{0: 'first cell', last: 'last cell'}.get(l, f' {l}'): (shares[c].tolist(), *look(l)) for l, c in enumerate(shares)}
-
-# %% ../nbs/12c_report.ipynb #d5a95937
-_PARTS = dict(valid=('validation half', 1), train=('training half', 1))
-_ACCURACIES = dict(valid_acc=('validation', 100), train_acc=('training', 100), test_acc=('test', 100), true_acc=('cell of the epoch, trained', 1))
-_DECIDED = dict(skip_share=('skip and none', 1), saturation=('saturation', 1), entropy=('entropy', 1))
-_LOSSES = dict(valid_loss=('validation', 1), train_loss=('training', 1), test_loss=('test', 1))
-
-def _alignments(history): # both halves first, then whatever else a history has, such as a kind of cell
-    names = dict.fromkeys([*_PARTS, *(c.removeprefix('alignment_') for c in history if c.startswith('alignment_'))])
-    return {f'alignment_{n}': _PARTS.get(n, (n.replace('_', ' '), 1)) for n in names}
-
-def _charts(run):
-    h, epochs = run.history, run.history.epoch.tolist()
-    found = [('Accuracy', '%', _lines(h, _ACCURACIES), (), (0, 100))]
-    if run.diagnosis:
-        dead = [e for e, g in zip(epochs, h.genotype) if read_genotype(g).collapsed]
-        found = [('Do the layers agree?', 'alignment Λ', _lines(h, _alignments(h)), dead, (0, 1), (LOW, 'below, they do not agree')),
-                 (*found[0][:3], dead, (0, 100)), ('How decided is α?', 'share', _lines(h, _DECIDED), dead),
-                 ('Who is loudest?', '% of the layer gradient norms, mean of 5 epochs', _loud(h), dead, (0, 10))]
-    else: found.append(('Loss', 'cross entropy', _lines(h, _LOSSES)))
-    return ''.join(_chart(run.name, title, unit, epochs, lines, *more) for title, unit, lines, *more in found if lines)
 
 # %% ../nbs/12c_report.ipynb #0cab64f8
 _SIGNS = dict(healthy='M5 12.5l4.5 4.5L19 7.5', undecided='M6 12h.1M12 12h.1M18 12h.1', saturating='M12 5v9M12 18v.6',
@@ -283,7 +193,7 @@ def _title(run):
     said = [text.format(c[k]) for k, text in form.items() if k in c]
     return ' '.join(['Search' if run.diagnosis else 'Training', *said]).rstrip(',')
 
-# %% ../nbs/12c_report.ipynb #ad568308
+# %% ../nbs/12c_report.ipynb #a45194c9
 def report(folder:str|os.PathLike # of a search or of a training
           ) -> str: # HTML that needs nothing else
     "What a run did, as a page"
@@ -292,7 +202,7 @@ def report(folder:str|os.PathLike # of a search or of a training
     shaded = '<p><small>Shaded: at the end of the epoch the cell had collapsed.</small></p>' if run.diagnosis else ''
     settings = _pairs((k, v) for k, v in run.config.items() if k not in ('versions', 'command'))
     parts = [f'<header><h1>{title}</h1><p>{escape(run.name)}</p></header>', _first_screen(run),
-             f'<h2>Over the epochs</h2>{shaded}<div class=grid>{_charts(run)}</div>', _diagnosis(run.diagnosis) if run.diagnosis else '',
+             f'<h2>Over the epochs</h2>{shaded}<div class=grid>{charts(run.name, run.history)}</div>', _diagnosis(run.diagnosis) if run.diagnosis else '',
              f'<h2>Numbers</h2>{_table(run.history)}<h2>Settings</h2>{settings}', f'<h2>Versions</h2>{_pairs(versions.items())}' if versions else '', _again(run)]
     return ('<!doctype html><html lang=en><head><meta charset=utf-8><meta name=viewport content="width=device-width,initial-scale=1">'
             f'<title>{title}</title><style>{CSS}</style></head><body>' + '\n'.join(parts) + '</body></html>\n')
