@@ -12,7 +12,7 @@ from .methods import get_method
 from .spaces import get_space
 
 # %% ../nbs/12a_config.ipynb #99bc1777
-_BOTH = dict(lr=.025, weight_decay=3e-4, alpha_gradient='first', aligned='normal', rise=1., partial=1, sync_norm=False, every=1, amp=False)
+_BOTH = dict(lr=.025, weight_decay=3e-4, alpha_gradient='first', aligned='normal', rise=1., partial=1, sync_norm=False, every=1, dtype='float32', amp=False)
 _GRADIENT = dict(quick='exact', paper='central')
 PRESETS = dict( # preset -> skeleton -> defaults
     quick=dict(stages=dict(epochs=25, channels=8, cells=1, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True),
@@ -44,6 +44,7 @@ class Config:
     alpha_lr: float    # of α
     alpha_gradient: str # 'first' order, 'second' (by a difference, as published) or 'second-exact'
     alpha_first: bool  # the order of the two steps
+    dtype: str         # of everything: 'float32', or 'float64' to check a search to rounding
     amp: bool          # bfloat16 in the passes that are neither differentiated twice nor part of a difference
     sync_norm: bool    # BatchNorm by the pictures of all ranks, where there are several; False: each rank by its own
     seed: int          # of everything
@@ -52,7 +53,7 @@ class Config:
 @patch(as_prop=True)
 def told(self:Config) -> dict: # without the rare settings that are off: they came later, and a folder's name should outlive them
     "The settings by name"
-    off = dict(method='darts', every=1, amp=False, sync_norm=False, weight_decay=3e-4, rise=1.)
+    off = dict(method='darts', every=1, dtype='float32', amp=False, sync_norm=False, weight_decay=3e-4, rise=1.)
     return {k: v for k, v in asdict(self).items() if k not in off or v != off[k]}
 
 # %% ../nbs/12a_config.ipynb #57294834
@@ -65,7 +66,7 @@ def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
 
 # %% ../nbs/12a_config.ipynb #b195fe57
 _WORDS = dict(regularizer=('none', 'cosine', 'sign'), gradient=('central', 'pair', 'forward', 'exact'),
-              alpha_gradient=('first', 'second', 'second-exact'), aligned=('normal', 'reduce', 'both'))
+              alpha_gradient=('first', 'second', 'second-exact'), aligned=('normal', 'reduce', 'both'), dtype=('float32', 'float64'))
 
 def _need(ok, message):
     if not ok: raise ValueError(message)
@@ -83,6 +84,7 @@ def check_config(config:Config): # of any origin
         need(0 < getattr(c, name) < float('inf'), f'{name} must be a positive number, got {getattr(c, name)}')
     for name in ('strength', 'weight_decay'):
         need(0 <= getattr(c, name) < float('inf'), f'{name} must be 0 or a positive number, got {getattr(c, name)}')
+    need(c.dtype == 'float32' or not c.amp, f'amp computes in bfloat16, dtype {c.dtype} does not: choose one')
     need(c.strength == 0 or c.regularizer != 'none', f'strength {c.strength} needs a regularizer: cosine or sign, got none')
     need(0 < c.rise <= 1, f'rise is a share of the search, larger than 0 and at most 1, got {c.rise}')
     need(0 <= c.seed < 2**63, f'seed must be 0 or a positive whole number, got {c.seed}')

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
-from .core import full_float32, set_random_state
+from .core import drawing, full_float32, undisturbed
 from .ops import SharedFan
 from .search import Search
 from .supernet import Supernet
@@ -67,7 +67,7 @@ def _tensors(search): # all that it holds between two steps, on its device
 # %% ../nbs/13c_estimate.ipynb #142c9441
 @contextmanager
 def untouched(search:Search): # any search
-    "What the block does to the search and to the random states is undone"
+    "What the block does to the search and its random numbers is undone"
     kept, parameters, modules = io.BytesIO(), list(search.net.parameters()), list(search.net.modules())
     grads, modes = [p.grad for p in parameters], [m.training for m in modules]
     torch.save(search.state(), kept)
@@ -77,7 +77,6 @@ def untouched(search:Search): # any search
         for k, v in state.items():
             part = getattr(search, k, None)
             if hasattr(part, 'load_state_dict'): part.load_state_dict(v)
-        set_random_state(state['random'])
         for p, g in zip(parameters, grads): p.grad = g
         for m, t in zip(modules, modes): m.training = t
 
@@ -216,7 +215,7 @@ def estimate(self:Search,
     "What the search needs: weights, arithmetic, memory and time. It writes no file and leaves the search as it was"
     if not isinstance(steps, int) or steps < 1: raise ValueError(f'steps must be a whole number of at least 1, got {steps!r}')
     c, net = self.config, self.net
-    with memory_advice(self), untouched(self), full_float32():
+    with memory_advice(self), untouched(self), full_float32(), undisturbed(), drawing(self.draws):
         net.train()
         held, peak, available, seconds, evaluation = _measure(self, steps, available)
     count = lambda parameters: sum(p.numel() for p in parameters)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Callable
 import torch
+from .core import generator
 from .ranks import world
 from .supernet import Supernet
 
@@ -45,7 +46,7 @@ class Method:
 def _smoothed(net, t): # the softmax of α and uniform noise
     eps = .03 + .27*t
     def moved(p, mask):
-        q = ((p + torch.empty_like(p).uniform_(-eps, eps))*mask).clamp_min(0)
+        q = ((p + torch.empty_like(p).uniform_(-eps, eps, generator=generator(p.device)))*mask).clamp_min(0)
         total = q.sum(-1, keepdim=True)
         return torch.where(total > 0, q/total.clamp_min(torch.finfo(q.dtype).tiny), p)   # a row that lost everything stays as it was
     return {k: moved(p.detach(), net.mask(k)) for k, p in net.choice().items()}
@@ -63,7 +64,7 @@ def _sampled(net, t): # one operation per edge, with the gradient of the soft ve
     tau = 10 - 9.9*t
     def drawn(p, mask):
         logits = p.clamp_min(torch.finfo(p.dtype).tiny).log()
-        noise = -torch.empty_like(p).exponential_().log() if net.training else torch.zeros_like(p)  # -log of an exponential is Gumbel
+        noise = -torch.empty_like(p).exponential_(generator=generator(p.device)).log() if net.training else torch.zeros_like(p)  # -log of an exponential is Gumbel
         soft = ((logits + noise)/tau).masked_fill(~mask, -torch.inf).softmax(-1)
         hard = torch.zeros_like(p).scatter_(-1, soft.argmax(-1, keepdim=True), 1.)
         return hard + (soft - soft.detach())

@@ -13,7 +13,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.ops import stochastic_depth
+from .core import generator
 from .genotype import Genotype
 from .ops import AvgPool, FactorizedReduce, ReLUConvBN, make_op
 from .supernet import Reduction
@@ -39,7 +39,9 @@ class DiscreteCell(nn.Module):
 
 # %% ../nbs/14_network.ipynb #fdab080b
 def _drop(op, y, p, training): # an edge's output, in training zero for some of the pictures
-    return y if isinstance(op, nn.Identity) else stochastic_depth(y, p, 'row', training)
+    if isinstance(op, nn.Identity) or not training or p == 0: return y
+    kept = torch.empty(len(y), 1, 1, 1, dtype=y.dtype, device=y.device)      # torchvision's takes no generator
+    return y*kept.bernoulli_(1 - p, generator=generator(y.device)).div_(1 - p)
 
 @patch
 def forward(self:DiscreteCell,

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from .conv import Conv2d, conv2d
+from .core import generator
 from .norm import BatchNorm2d, batch_norm
 
 # %% ../nbs/05_ops.ipynb #5583ca27
@@ -99,7 +100,7 @@ class Noise(nn.Module):
     def __init__(self,
                  stride:int=1): # step in pixels
         super().__init__(); self.stride = stride
-    def forward(self, x): return torch.randn_like(x[..., ::self.stride, ::self.stride])
+    def forward(self, x): return torch.empty_like(x[..., ::self.stride, ::self.stride]).normal_(generator=generator(x.device))
 
 # %% ../nbs/05_ops.ipynb #7c25d2f2
 OPS = {

@@ -119,7 +119,7 @@ def copy_weights(ours:Supernet,       # from here
 class FixedNoise(torch.overrides.TorchFunctionMode):
     "Noise in this block is one and the same pattern"
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        if func is not torch.randn_like: return func(*args, **(kwargs or {}))
+        if func is not torch.Tensor.normal_: return func(*args, **(kwargs or {}))
         h, w = args[0].shape[-2:]
         return torch.arange(h*w, dtype=args[0].dtype, device=args[0].device).sin().view(h, w).expand(args[0].shape)
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from .core import get_device
+from .core import Draws, get_device
 
 # %% ../nbs/00a_ranks.ipynb #16973e1c
 def world() -> int: # at least 1
@@ -71,11 +71,12 @@ def same_everywhere(tensors:list, # of the same shapes on every rank
     if differ > 0: raise RuntimeError(f'{what} differs between ranks: {int(differ)} of {world()} disagree with rank 0')
 
 # %% ../nbs/00a_ranks.ipynb #dae8ece5
-def own_noise(seed:int,   # of the run
-              epoch:int): # from 0
+def own_noise(draws:Draws, # random numbers of the run on this rank
+              seed:int,    # of the run
+              epoch:int):  # from 0
     "Random numbers of this rank for an epoch; rank 0 keeps its stream"
     state = np.random.SeedSequence([seed, epoch, rank(), 0]).generate_state(1, np.uint64)[0]
-    if not first(): torch.manual_seed(int(state))
+    if not first(): draws.seed(int(state))
 
 # %% ../nbs/00a_ranks.ipynb #c8d828a6
 @torch.no_grad()

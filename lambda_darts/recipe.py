@@ -20,7 +20,7 @@ from .ranks import check_share, share
 
 # %% ../nbs/14b_recipe.ipynb #7175363a
 _ALL = dict(stem='cifar', momentum=.9, weight_decay=3e-4, clip=5., schedule='cosine', warmup=0, label_smoothing=0., crop='window',
-            cutout=0, auxiliary=0., drop_path=0., amp=False, ema=0., sync_norm=False, halves='auto')
+            cutout=0, auxiliary=0., drop_path=0., dtype='float32', amp=False, ema=0., sync_norm=False, halves='auto')
 _CIFAR = dict(epochs=600, batch_size=96, lr=.025, cutout=16, auxiliary=.4, drop_path=.2)
 _IMAGENET = dict(stem='imagenet', epochs=250, batch_size=1024, lr=.5, schedule='linear', warmup=5, weight_decay=3e-5,
                  label_smoothing=.1, crop='resized', auxiliary=.4)
@@ -50,6 +50,7 @@ class RetrainConfig:
     cutout: int         # side of the square that is blanked; 0: none
     auxiliary: float    # weight of the auxiliary head's loss; 0: no such head
     drop_path: float    # probability that an edge is dropped, at the end of its ramp
+    dtype: str          # of everything: 'float32', or 'float64' to check a training to rounding
     amp: bool           # compute in bfloat16 where that is safe
     ema: float          # decay per step of the average of the weights that is judged and kept; 0: the weights themselves
     sync_norm: bool     # BatchNorm by the pictures of all ranks, where there are several; False: each rank by its own
@@ -59,7 +60,8 @@ class RetrainConfig:
 # %% ../nbs/14b_recipe.ipynb #d5f0bd8c
 _WHOLE = dict(channels=1, cells=1, epochs=1, batch_size=1, warmup=0, cutout=0, seed=0)                # name -> smallest value
 _SHARE = ('momentum', 'label_smoothing', 'drop_path', 'ema')                                           # at least 0, less than 1
-_WORDS = dict(stem=('cifar', 'imagenet'), schedule=('cosine', 'linear'), crop=('window', 'resized'), halves=('auto', 'both', 'train'))
+_WORDS = dict(stem=('cifar', 'imagenet'), schedule=('cosine', 'linear'), crop=('window', 'resized'),
+              dtype=('float32', 'float64'), halves=('auto', 'both', 'train'))
 
 def _number(x): return isinstance(x, (int, float)) and not isinstance(x, bool) and math.isfinite(x)
 
@@ -76,6 +78,7 @@ def _check(c): # ValueError with what is wrong and what is allowed
     for k in ('weight_decay', 'clip', 'auxiliary'): need(_number(getattr(c, k)) and getattr(c, k) >= 0, k, '0 or a positive number')
     for k in _SHARE: need(_number(getattr(c, k)) and 0 <= getattr(c, k) < 1, k, 'at least 0 and less than 1')
     for k in ('amp', 'sync_norm'): need(isinstance(getattr(c, k), bool), k, 'True or False')
+    need(not c.amp or c.dtype == 'float32', 'dtype', 'float32 with amp, which computes in bfloat16')
 
 # %% ../nbs/14b_recipe.ipynb #e10c71fa
 def make_retrain(genotype:Genotype,    # the cell: with or without reduction cell

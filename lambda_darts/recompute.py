@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.autograd import Function
 from torch.func import functional_call
 from torch.utils._pytree import tree_flatten, tree_unflatten
-from .core import frozen_statistics, replay
+from .core import drawing, frozen_statistics, replay
 from .regularizer import _twice_differentiable
 
 # %% ../nbs/04d_recompute.ipynb #1712d4bd
@@ -29,7 +29,7 @@ class _Call: # what it takes to run a module again
         leave = replay(self.device)
         self.rewind()
         try:
-            with frozen_statistics(self.module), torch.autocast(**self.autocast, cache_enabled=False): return self(values)
+            with drawing(self.rewind.owner), frozen_statistics(self.module), torch.autocast(**self.autocast, cache_enabled=False): return self(values)
         finally: leave()
 
     def gradients(self, values, wanted, g, create_graph=False): # one per value; None: not wanted, or y does not depend on it

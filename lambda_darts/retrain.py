@@ -7,6 +7,7 @@ __all__ = ['Retrain']
 
 # %% ../nbs/15_retrain.ipynb #0b756f40
 import hashlib, json, re, time
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 import pandas as pd
@@ -16,7 +17,7 @@ from fastcore.basics import patch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 from .bilevel import evaluate
-from .core import get_device, set_seed, write_text
+from .core import Draws, default_dtype, drawing, get_device, own_draws, undisturbed, write_text
 from .data import Data, load_data
 from .draw import save_picture
 from .folder import RunFolder
@@ -47,6 +48,7 @@ class Retrain:
         self.out = Path(out) if out else self.default_folder
         self.data = self.data.to(self.device)
         self._check_amp()
+        self.dtype = getattr(torch, self.config.dtype)
         self._build()
         self._try()
 
@@ -79,15 +81,14 @@ def _check_amp(self:Retrain):
 @patch
 def _build(self:Retrain):
     c, d = self.config, self.data
-    set_seed(c.seed)
-    self.net = self.genotype.build(d.n_classes, c.channels, c.cells, d.channels, c.stem, c.auxiliary > 0).to(self.device)
+    self.draws = Draws(c.seed, self.device)
+    with undisturbed(), default_dtype(torch.float32), drawing(self.draws), own_draws():
+        net = self.genotype.build(d.n_classes, c.channels, c.cells, d.channels, c.stem, c.auxiliary > 0)
+    self.net = net.to(self.device, self.dtype)
     if c.sync_norm: sync_norm(self.net)
     self.sgd, self.schedule = sgd(self.net.parameters(), c)
     self.ema = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(c.ema), use_buffers=True) if c.ema else None
-    self.rows = []
-
-@patch
-def _dtype(self:Retrain): return next(self.net.parameters()).dtype # of pictures and weights
+    self.rows, self.draws_elsewhere = [], False      # do layers ask torch for random numbers?
 
 @patch
 def _logits(self:Retrain, net, x): # of the classifier, and of the auxiliary head where there is one
@@ -96,10 +97,11 @@ def _logits(self:Retrain, net, x): # of the classifier, and of the auxiliary hea
 
 @patch
 def _try(self:Retrain): # ValueError where the pictures do not suit the network
-    x = torch.zeros(1, self.data.channels, *self.data.size, dtype=self._dtype(), device=self.device)
-    with torch.no_grad():
+    x = torch.zeros(1, self.data.channels, *self.data.size, dtype=self.dtype, device=self.device)
+    with undisturbed(), torch.no_grad(), drawing(Draws(0, self.device)), own_draws():
         self.net.eval()(x)
-        try: self.config.auxiliary and self.net.with_auxiliary(x)
+        if not self.config.auxiliary: return
+        try: self.net.with_auxiliary(x)
         except ValueError as e: raise ValueError(f'{e} (auxiliary 0)') from None
 
 @patch(as_prop=True)
@@ -137,13 +139,20 @@ def _finite(self:Retrain, epoch, steps): # mean loss and accuracy so far, over a
     return steps.mean(0).tolist()
 
 @patch
+def _watched(self:Retrain, x, y): # with the run's numbers for layers that would ask torch for them, such as dropout
+    with own_draws() as seen: out = self._step(x, y)
+    self.draws_elsewhere = seen.used
+    return out
+
+@patch
 def _epoch(self:Retrain, epoch, bar):
     c, steps = self.config, []
-    torch.manual_seed(generator(c.seed, epoch, 3, rank()).initial_seed())
+    self.draws.seed(generator(c.seed, epoch, 3, rank()).initial_seed())
     self.net.train()
     self.net.drop_path = drop_path(c, epoch)
-    for x, y in training_batches(self.data, self.index, c, epoch, self.device, self._dtype()):
-        steps.append(self._step(x, y)); bar.update()
+    for x, y in training_batches(self.data, self.index, c, epoch, self.device, self.dtype):
+        steps.append(self._watched(x, y) if self.draws_elsewhere or not steps else self._step(x, y))
+        bar.update()
         if len(steps) % 20 == 1: bar.set_postfix_str('loss {:.3f} acc {:.0%}'.format(*self._finite(epoch, steps)), refresh=False)
     return self._finite(epoch, steps)
 
@@ -157,8 +166,10 @@ def evaluate(self:Retrain,
              half:str|None=None # 'train', 'valid' or 'test'; None: the one that judges
             ) -> tuple: # mean loss, accuracy
     "Loss and accuracy of the network that is kept"
-    net, batches = self.judged.eval(), self.data.eval_batches(half or self.judge, self.config.batch_size, self.device, self._dtype(), part=part())
-    return evaluate(lambda x: self._logits(net, x)[0].to(self._dtype()), batches, self.device)
+    net, half = self.judged.eval(), half or self.judge
+    batches = self.data.eval_batches(half, self.config.batch_size, self.device, self.dtype, part())
+    with undisturbed(), drawing(Draws(self.config.seed, self.device)), own_draws() if self.draws_elsewhere else nullcontext():
+        return evaluate(lambda x: self._logits(net, x)[0].to(self.dtype), batches, self.device)
 
 # %% ../nbs/15_retrain.ipynb #e3d5ad84
 @patch(as_prop=True)
@@ -208,10 +219,11 @@ def run(self:Retrain,
         until:int|None=None): # stop after this epoch; None: the last one
     "Train until all epochs are done; goes on where the folder says the training is"
     c, per_epoch = self.config, len(self.index)//self.config.batch_size
-    with RunFolder(self.out, 'retrain', self.identity, source=self.data.source) as folder:
+    with undisturbed(), RunFolder(self.out, 'retrain', self.identity, source=self.data.source) as folder:
         self._resume(folder.open(self.device))
         done = len(self.rows)
-        with tqdm(total=c.epochs*per_epoch, initial=done*per_epoch, unit='step', disable=not (self.progress and first())) as bar:
+        bar = tqdm(total=c.epochs*per_epoch, initial=done*per_epoch, unit='step', disable=not (self.progress and first()))
+        with bar, drawing(self.draws):
             for epoch in range(done, c.epochs if until is None else min(until, c.epochs)):
                 bar.set_description(f'epoch {epoch+1}/{c.epochs}')
                 self.rows.append(self._row(epoch, bar))

@@ -36,7 +36,7 @@ def agree(net:Supernet): # on every rank the same, or an error
 def meters(steps:list # pairs of dicts of tensors
           ) -> list: # a dict for the steps of α, one for those of ω
     "The mean over steps and ranks"
-    a, w = ({k: torch.stack([s[i][k].float() for s in steps]).mean(0) for k in steps[0][i]} for i in (0, 1))
+    a, w = ({k: torch.stack([s[i][k].double() for s in steps]).mean(0) for k in steps[0][i]} for i in (0, 1))
     values = iter(average([*a.values(), *w.values()]))
     return [{k: next(values) for k in d} for d in (a, w)]
 
@@ -54,7 +54,8 @@ def top_curvature(net:Supernet, # in the mode it is in
                   batch_size:int, # pictures of the batch
                  ) -> float:
     "The largest eigenvalue of the Hessian of the validation loss in α, to about a hundredth"
-    x, y = next(iter(data.eval_batches('valid', batch_size, next(net.parameters()).device)))
+    w = next(net.parameters())
+    x, y = next(iter(data.eval_batches('valid', batch_size, w.device, w.dtype)))
     top = alpha_curvature(net, x, y, steps=15, tol=.01).top
     return mean_over_ranks(torch.tensor(top, dtype=torch.double)).item()       # one number to decide by, on all ranks
 
