@@ -149,13 +149,13 @@ _SIDES = ((8, 8), (64,), (8, 8, 8), (32, 32)) # of an image, a signal, a volume,
 
 def trial(make:Callable,  # make() -> a module
           C:int,          # channels it takes
-          sides:tuple=()  # further inputs to try, each the sides of an image, a signal or a volume
+          sides:tuple=(), # further inputs to try, each the sides of an image, a signal or a volume
+          dtype:torch.dtype=torch.float32 # of the input
          ) -> tuple: # a fixed input, the input as it was left, and the output
     "A module run on the first input that it takes; ValueError with the first complaint where it takes none"
     complaint = None
     for side in (*_SIDES, *sides):
         op = make()
-        dtype = next((p.dtype for p in op.parameters()), torch.get_default_dtype())
         x = torch.empty(2, C, *side, dtype=dtype).normal_(generator=generator('cpu')).requires_grad_()
         seen = x.clone()
         try: return x, seen, op(seen)
