@@ -162,6 +162,7 @@ def trial(make:Callable,  # make() -> a module
         except Exception as e: complaint = complaint or f'{type(e).__name__}: {str(e).partition(chr(10))[0]}'
     raise ValueError(complaint)
 
+# %% ../nbs/05_ops.ipynb #02240307
 def check_output(name:str,   # of the operation
                  x:Tensor,   # what it was given
                  y:Tensor,   # what it made of it

@@ -62,8 +62,7 @@ class Search:
         check_share(c.batch_size)
         if table and c.space != 'nb201': raise ValueError(f"table holds NAS-Bench-201 cells: use it with space nb201, not {c.space}")
         self.truth = NASBench201(table) if table else None
-        content = search_content(c.space, c.method, max(1, c.channels//c.partial), self.data.size)
-        self.identity = dict(c.told, **content, data=self.data.name, fingerprint=self.data.fingerprint)
+        self.identity = dict(c.told, **self._content(), data=self.data.name, fingerprint=self.data.fingerprint)
         self.out = Path(out) if out else self.default_folder
         self.data = self.data.to(self.device)
         self.changed, self.steps = [], []   # settings that were changed on the way; what the pairs of steps of this epoch measured
@@ -72,6 +71,11 @@ class Search:
         self._build()
 
 # %% ../nbs/13_search.ipynb #b1b71ae5
+@patch
+def _content(self:Search): # of what is the user's own, in words
+    c = self.config
+    return search_content(c.space, c.method, max(1, c.channels//c.partial), self.data.size)
+
 @patch(as_prop=True)
 def default_folder(self:Search) -> Path:
     "runs/<space>-<data>-<method and regularizer>-s<seed>-<hash of the configuration>"
