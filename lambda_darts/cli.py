@@ -221,8 +221,10 @@ def lambda_darts_retrain(
     clip:float=None,             # largest norm of the gradient; 0: any
     schedule:str=None,           # of the learning rate: cosine or linear
     warmup:int=None,             # epochs until the learning rate is full
+    slow_end:int=None,           # last epochs of the linear schedule, in which it falls a fraction as fast
     label_smoothing:float=None,  # share of the target that is spread over all classes
     crop:str=None,               # window (moved, as for CIFAR) or resized (a part, enlarged, as for ImageNet)
+    jitter:float=None,           # strength of the changes of colour: 1 as for ImageNet, 0: none
     cutout:int=None,             # side of the square that is blanked; 0: none
     auxiliary:float=None,        # weight of the auxiliary head; 0: none
     drop_path:float=None,        # probability that an edge is dropped, at the end of its ramp
