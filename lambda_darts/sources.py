@@ -137,9 +137,9 @@ def _from_folder(path, read):
     classes = _class_files(train, others)
     names = [c for c, files in classes.items() if files]
     tested = _judge(train, classes, judges, others, left)
-    if empty := [c for c in classes if c not in names]: left.insert(0, f'{len(empty)} class folders without images ({some_of(empty)})')
+    if empty := [c for c in classes if c not in names]: left.insert(0, f'class folders without images ({some_of(empty)})')
     kinds = some_of(f'{n} {kind}' for kind, n in sorted(others.items()))
-    if others: left.insert(0, f'{others.total()} files that are not images of a class ({kinds})')
+    if others: left.insert(0, f'files that are not images of a class ({kinds})')
     if not names: raise ValueError(f'{train} must hold one folder of pictures per class' + f', but holds {"; ".join(left)}'*bool(left))
     sets = [[(f, k) for k, c in enumerate(names) for f in found[c]] for found in (classes, tested) if found]
     return dict(name=path.resolve().name, pairs=[read(Files(*zip(*pairs))) for pairs in sets], classes=names, left=left)
@@ -235,7 +235,7 @@ def _classes(names, labels, test_labels):
     if len(present) == len(names): return names, labels, test_labels, []
     without = [c for i, c in enumerate(names) if i not in {*present.tolist()}]
     again = [None if y is None else torch.searchsorted(present, y) for y in (labels, test_labels)]
-    return [names[i] for i in present.tolist()], *again, [f'{len(without)} classes without images ({some_of(without)})']
+    return [names[i] for i in present.tolist()], *again, [f'classes without images ({some_of(without)})']
 
 # %% ../nbs/08b_sources.ipynb #a631d158
 def _whole(name, x, least):
