@@ -186,7 +186,7 @@ def _listed(ds, through=False):
     for y in (getattr(ds, k, None) for k in ('targets', 'labels', '_labels')):
         if y is not None and np.shape(y) in ((len(ds),), (len(ds), 1)) and np.asarray(y).dtype.kind in 'iu': return np.asarray(y).ravel()
     below = getattr(ds, 'dataset', None)
-    return _listed(below, through) if through and below is not None and len(below) == len(ds) else None
+    return _listed(below, through) if through and hasattr(below, '__len__') and len(below) == len(ds) else None
 
 @patch
 def labels(self:Stream,
@@ -219,7 +219,7 @@ def some_of(names,        # texts or numbers
 def _named(ds):
     "Names of the classes of a `Dataset`, or of those that it is made of; None: it has no names"
     if isinstance(own := getattr(ds, 'classes', None), (list, tuple)): return list(own)
-    below = [d for d in (getattr(ds, 'datasets', None) or [getattr(ds, 'dataset', None)]) if d is not None]
+    below = ds.datasets if isinstance(ds, ConcatDataset) else [getattr(ds, 'dataset', None)]
     if type(ds) not in (Subset, ConcatDataset) and any(_listed(d) is None for d in below): return None
     found = [names for d in below if (names := _named(d)) is not None]
     if any(names != found[0] for names in found):
