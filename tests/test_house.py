@@ -31,9 +31,9 @@ def test_cells_are_short(book):
 @pytest.mark.parametrize('file', MODULES, ids=name)
 def test_functions_and_modules_are_short(file):
     src = file.read_text(encoding='utf-8')
-    assert len(code_lines(src)) <= 250, 'a module has at most 250 lines of code'
+    assert len(code_lines(src)) <= 300, 'a module has at most 300 lines of code'
     sizes = {n.name: body_lines(n, src) for n in ast.walk(ast.parse(src)) if isinstance(n, ast.FunctionDef)}
-    assert not {k: n for k, n in sizes.items() if n > 15}, 'a function has at most 15 lines'
+    assert not {k: n for k, n in sizes.items() if n > 25}, 'a function has at most 25 lines'
 
 
 def undocumented(o):
