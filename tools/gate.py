@@ -20,6 +20,7 @@ from lambda_darts.bilevel import evaluate
 from lambda_darts.core import write_text
 from lambda_darts.genotype import Genotype
 from lambda_darts.nasbench import NASBench201
+from lambda_darts.network import params  # and with it `Genotype.build`
 
 RESULTS = Path(__file__).resolve().parents[1]/'nbs'/'results'/'gate'
 ALL_SKIP = '|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|'
@@ -37,7 +38,7 @@ def choose(frame, n=30, seed=0):
 
 
 def train(arch, data, channels, cells, seed=0, lr=.025):
-    "Accuracies (%) on both halves of a cell after one epoch of ω's training in the search: batch 64, cosine learning rate"
+    "Accuracies (%) on both halves, and parameters, of a cell after one epoch of ω's training in the search: batch 64, cosine learning rate"
     torch.manual_seed(seed)
     net = Genotype.from_nasbench201(arch).build(data.n_classes, channels, cells, data.channels)
     sgd = torch.optim.SGD(net.parameters(), lr, momentum=.9, weight_decay=3e-4)
@@ -49,7 +50,8 @@ def train(arch, data, channels, cells, seed=0, lr=.025):
         sgd.step()
         schedule.step()
     net.eval()
-    return {f'{half}_acc': 100*evaluate(net, data.eval_batches(half, 500))[1] for half in ('train', 'valid')}
+    accs = {f'{half}_acc': 100*evaluate(net, data.eval_batches(half, 500))[1] for half in ('train', 'valid')}
+    return dict(accs, params=params(net))
 
 
 def main(cells, size, folder, channels=8):
