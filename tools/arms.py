@@ -1,5 +1,5 @@
 "The arms of the experiment of figure 1: settings over one scale, and the variants that are no part of the library."
-import os
+import os, sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,10 +75,10 @@ def shared(name, *folders):
 
 
 class Variant(AlignmentRegularizer):
-    "A regulariser with the settings of another, and a generator of its own"
+    "A regulariser with the settings of another, and random numbers of its own"
     def __init__(self, plain, seed):
         self.__dict__.update(vars(plain))
-        self.generator = torch.Generator().manual_seed(seed)
+        self.generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 201]).generate_state(1)[0]))
 
 
 class Minus(Variant):
@@ -92,16 +92,15 @@ class Permuted(Variant):
 
     def order(self, grad):
         "A random order of the entries of a layer gradient (edges, operations)"
-        order = torch.arange(grad.numel()).view(grad.shape)
-        free = order[:, [o != 'none' for o in NB201_OPS]]
-        order[:, [o != 'none' for o in NB201_OPS]] = free.flatten()[torch.randperm(free.numel(), generator=self.generator)].view_as(free)
+        order, free = torch.arange(grad.numel()).view(grad.shape), [o != 'none' for o in NB201_OPS]
+        moved = order[:, free].flatten()
+        order[:, free] = moved[torch.randperm(len(moved), generator=self.generator)].view(len(grad), -1)
         return order.flatten()
 
     def aim(self, layer_grads):
         if self.orders is None: self.orders = [self.order(g) for g in layer_grads]
         permuted = super().aim([g.flatten()[order].view_as(g) for g, order in zip(layer_grads, self.orders)])
-        back = [order.argsort() for order in self.orders]
-        return [u.flatten()[order].view_as(u) for u, order in zip(permuted, back)]
+        return [u.flatten()[order.argsort()].view_as(u) for u, order in zip(permuted, self.orders)]
 
 
 class Random(Variant):
@@ -153,8 +152,9 @@ class ArmSearch(Search):
     def __init__(self, arm, seed, data, out, table=None, **given):
         plain, self.varied = settings(arm)
         if self.varied.get('same_half'): data = replace(data, valid=data.train)
-        super().__init__(make_config(**{**plain, **given}, seed=seed), data, out, 'cpu', table)
-        self.identity['arm'], self.seen, self.on_step = arm, [], ArmSearch.look
+        super().__init__(make_config(**{**plain, **given}, seed=seed), data, out, 'cpu', table, sys.stderr.isatty())
+        self.arm, self.identity['arm'], self.seen, self.on_step = arm, arm, [], ArmSearch.look
+        self.after = None  # called with the search after each epoch, and where it goes on
 
     def _build(self):
         super()._build()
@@ -165,12 +165,13 @@ class ArmSearch(Search):
     def look(self): self.seen.append(self.net.choice()['normal'].detach())
 
     def state(self):
-        if 'aim' not in self.varied: return super().state()
-        return dict(super().state(), variant=self.regularizer.generator.get_state())
+        if self.varied.get('aim') != 'random': return super().state()
+        return dict(super().state(), noise=self.regularizer.generator.get_state())
 
     def resume(self, state):
         super().resume(state)
-        if 'aim' in self.varied: self.regularizer.generator.set_state(state['variant'])
+        if 'noise' in state: self.regularizer.generator.set_state(state['noise'])
+        if self.after: self.after(self)
 
     def save(self):
         if self.seen: self.rows[-1]['probs'] = probs_line(torch.stack(self.seen).mean(0))
@@ -178,16 +179,17 @@ class ArmSearch(Search):
         super().save()
         if len(self.rows) in moments(self.config.epochs):
             with atomic_path(network_file(self.out, len(self.rows))) as p: torch.save(self.net.state_dict(), p)
+        if self.after: self.after(self)
 
 
 def probs_line(p):
-    "Mixing weights (edges, operations) as a line: numbers between blanks, edges between '|'"
+    "A number for each edge and operation as a line: operations between blanks, edges between '|'"
     return '|'.join(' '.join(f'{v:.7f}' for v in edge) for edge in p.tolist())
 
 
 def moments(epochs):
-    "The five epochs after which the network is kept"
-    return [max(1, round(epochs*k/5)) for k in range(1, 6)]
+    "The five epochs after which the network is kept; fewer in a run of fewer"
+    return sorted({max(1, round(epochs*k/5)) for k in range(1, 6)})
 
 
 def network_file(folder, epoch): return Path(folder)/f'network-{epoch:02}.pt'

@@ -11,10 +11,10 @@ def git(*args): return subprocess.run(['git', *args], cwd=ROOT, capture_output=T
 
 
 def command():
-    "The command of this process, from the project's folder; of absolute paths the last part"
+    "The command of this process; of absolute paths the last part, or what follows the project's folder"
+    def short(arg): return os.path.relpath(arg, ROOT) if Path(arg).is_relative_to(ROOT) else Path(arg).name
     script, *args = sys.argv
-    args = [Path(a).name if os.path.isabs(a) else a for a in args]
-    return shlex.join(['python', str(Path(script).resolve().relative_to(ROOT)), *args])
+    return shlex.join(['python', short(os.path.abspath(script)), *(short(a) if os.path.isabs(a) else a for a in args)])
 
 
 def cpu():
