@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from arms import ARMS, ArmSearch, cifar, shared
+from arms import ARMS, ArmSearch, cifar, settings, shared
 from filelock import FileLock
 from hears import write_hears
 from record import ROOT, facts
@@ -76,6 +76,7 @@ def options():
 
 def main():
     args = options()
+    settings(args.arm)
     torch.set_num_threads(1)
     results, runs = (args.out/'results', args.out/'runs') if args.out else (RESULTS, RUNS)
     data, table = cifar(args.data), shared('nasbench201.csv.gz', args.data)
