@@ -1,5 +1,5 @@
 "The experiment of figure 1 on tiny data: what its arms do, and that a run goes on where it was broken off."
-import sys
+import itertools, sys
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +8,7 @@ import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
-import arms, experiment, gate, hears
+import arms, experiment, gate, hears, outcomes
 from lambda_darts.data import load_data
 from lambda_darts.regularizer import AlignmentRegularizer
 
@@ -198,3 +198,20 @@ def test_halving_and_the_gate():
     assert arms.halved(image)[0, :, :, 0].tolist() == [[3, 5], [11, 13]]  # 2.5, 4.5, 10.5, 12.5, halves rounded up
     frame = pd.DataFrame(dict(arch=[gate.ALL_SKIP], c10_test_200=[54.3]))
     assert gate.choose(frame, 1).arch.tolist() == [gate.ALL_SKIP]
+
+
+def test_outcomes():
+    cells = list(itertools.product(range(5), repeat=6))
+    acc = torch.rand(len(cells), generator=torch.Generator().manual_seed(0), dtype=torch.double)
+    frame = pd.DataFrame(cells, columns=[f'op{e}' for e in range(6)]).assign(c10_test_200=acc.numpy()).sample(frac=1, random_state=0)
+    p = torch.rand(2, 6, 5, generator=torch.Generator().manual_seed(1), dtype=torch.double).softmax(-1)
+    h = outcomes.with_outcomes(pd.DataFrame(dict(probs=[arms.probs_line(v) for v in p])), frame)
+
+    def drawn(p, tau):  # the second route: the sum over all cells
+        w = (p.log()/tau).softmax(-1)
+        return sum(float(a)*float(torch.stack([w[e, o] for e, o in enumerate(c)]).prod()) for c, a in zip(cells, acc))
+    assert h.expected_acc[1] == pytest.approx(drawn(p[1], 1), rel=1e-5) and h.expected_acc_sharp[1] == pytest.approx(drawn(p[1], .1), rel=1e-4)
+    assert h.mean_acc[1] == pytest.approx(float(acc[cells.index(tuple(p[1].argmax(-1).tolist()))]), rel=1e-12)
+    long = outcomes.with_outcomes(pd.DataFrame(dict(probs=[arms.probs_line(v) for v in p]*10)), frame)  # a tenth: two epochs
+    assert long.mean_acc[19] == pytest.approx(float(acc[cells.index(tuple(p.mean(0).argmax(-1).tolist()))]), rel=1e-12)
+    with pytest.raises(ValueError, match='15624 cells: all 15625'): outcomes.accuracies(frame[1:])

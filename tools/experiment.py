@@ -12,7 +12,7 @@ import os
 
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 os.environ['OMP_NUM_THREADS'] = '1'  # before torch is imported: results hold for one thread
-import argparse, shutil, sys
+import argparse, sys
 from pathlib import Path
 
 import pandas as pd
@@ -20,9 +20,10 @@ import torch
 from arms import ARMS, ArmSearch, cifar, settings, shared
 from filelock import FileLock
 from hears import write_hears
+from outcomes import with_outcomes
 from record import ROOT, facts
 
-from lambda_darts.core import atomic_path, write_text
+from lambda_darts.core import write_text
 
 RESULTS = ROOT/'nbs'/'results'/'figure1'
 RUNS = ROOT/'runs'/'figure1'
@@ -55,7 +56,9 @@ def run(search, results, until=None):
     search.run(until)
     search.after(search)
     if search.finished:
-        with atomic_path(results/f'{arm}-s{seed}.csv') as p: shutil.copyfile(search.out/'history.csv', p)
+        history = pd.read_csv(search.out/'history.csv')
+        if search.truth is not None: history = with_outcomes(history, search.truth.frame)
+        write_text(results/f'{arm}-s{seed}.csv', history.to_csv(index=False))
     return search
 
 
