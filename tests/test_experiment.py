@@ -140,18 +140,18 @@ def test_smooth_twin_is_smooth(data, tmp_path):
 
 @pytest.mark.parametrize('arm', ['lambda', 'permuted', 'random', 'smooth-exact'])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(arm, data, tmp_path):
-    whole = tiny(arm, data, tmp_path/'whole').run()
-    tiny(arm, data, tmp_path/'broken').run(until=1)
+    whole = tiny(arm, data, tmp_path/'whole', epochs=3).run()
+    tiny(arm, data, tmp_path/'broken', epochs=3).run(until=2)  # λ is 0 in the first epoch
 
     def kill(search):
         arms.ArmSearch.look(search)
         if len(search.steps) == 2: raise KeyboardInterrupt
-    again = tiny(arm, data, tmp_path/'broken')
+    again = tiny(arm, data, tmp_path/'broken', epochs=3)
     again.on_step = kill
     with pytest.raises(KeyboardInterrupt): again.run()
-    again = tiny(arm, data, tmp_path/'broken').run()
+    again = tiny(arm, data, tmp_path/'broken', epochs=3).run()
     same(ends(whole), ends(again))
-    assert [f.name for f in sorted((tmp_path/'broken').glob('network-*'))] == ['network-01.pt', 'network-02.pt']
+    assert [f.name for f in sorted((tmp_path/'broken').glob('network-*'))] == [f'network-{e:02}.pt' for e in (1, 2, 3)]
 
 
 def test_an_arm_does_not_go_on_with_another(data, tmp_path):
