@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from lambda_darts.config import make_config
-from lambda_darts.core import atomic_path
+from lambda_darts.core import atomic_path, frozen_statistics
 from lambda_darts.data import load_data
 from lambda_darts.genotype import NB201_OPS
 from lambda_darts.regularizer import AlignmentRegularizer
@@ -106,16 +106,11 @@ class Permuted(Variant):
 class Random(Variant):
     "In place of the term of the alignment a direction of its length, random in every step"
     def __call__(self, loss_fn, weights, probs, strength):
-        plain, weights = [], list(weights)
-
-        def seen(copies):  # the first call is the plain loss: its gradient is kept
-            loss = loss_fn(copies)
-            if strength and not plain: plain.extend(torch.autograd.grad(loss, weights, retain_graph=True, materialize_grads=True))
-            return loss
-
-        loss, grads, layer_grads, value = super().__call__(seen, weights, probs, strength)
-        if strength: grads = self.replaced(grads, plain)
-        return loss, grads, layer_grads, value
+        weights = list(weights)
+        loss, plain, layer_grads, value = super().__call__(loss_fn, weights, probs, 0.)
+        if not strength: return loss, plain, layer_grads, value
+        with frozen_statistics(self.model): grads = super().__call__(loss_fn, weights, probs, strength)[1]
+        return loss, self.replaced(grads, plain), layer_grads, value
 
     def replaced(self, grads, plain):
         "`plain`, and noise as long as the difference of the two"
@@ -149,10 +144,12 @@ def smooth(net):
 
 class ArmSearch(Search):
     "A search of one arm: its variants, the mean mixing weights of every epoch, and the network at five moments"
-    def __init__(self, arm, seed, data, out, table=None, **given):
+    def __init__(self, arm, seed, data, out, table=None, compile=False, **given):
         plain, self.varied = settings(arm)
         if self.varied.get('same_half'): data = replace(data, valid=data.train)
-        super().__init__(make_config(**{**plain, **given}, seed=seed), data, out, 'cpu', table, sys.stderr.isatty())
+        config, progress = make_config(**{**plain, **given}, seed=seed), sys.stderr.isatty()
+        super().__init__(config, data, out, 'cpu', table, progress, compile=compile)
+        if compile: self.identity['compile'] = True  # rounds otherwise: a run is compiled from beginning to end, or not
         self.arm, self.identity['arm'], self.seen, self.on_step = arm, arm, [], ArmSearch.look
         self.after = None  # called with the search after each epoch, and where it goes on
 

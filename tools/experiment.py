@@ -1,6 +1,6 @@
 """Start or go on with a run of the experiment of figure 1, or measure what α hears in a finished one.
 
-    python tools/experiment.py ARM SEED [--data FOLDER] [--out FOLDER] [--epochs N] [--until EPOCH]
+    python tools/experiment.py ARM SEED [--data FOLDER] [--out FOLDER] [--epochs N] [--until EPOCH] [--compile]
     python tools/experiment.py hears ARM SEED
 
 The arms are the table ARMS in tools/arms.py. FOLDER holds cifar10.npz (32×32) or cifar10_16.npz; the table and the halves
@@ -68,6 +68,7 @@ def options():
     parser.add_argument('--data', default=os.environ.get('LAMBDA_DARTS_DATA', 'data'), help='folder of the images')
     parser.add_argument('--out', type=Path, help='folder for what would go to nbs/results/figure1 and runs/figure1: for trying out')
     parser.add_argument('--epochs', type=int, help='length of the whole run, for trying out')
+    parser.add_argument('--compile', action='store_true', help='torch.compile where first derivatives are enough')
     parser.add_argument('--until', type=int, help='stop after this epoch')
     args = parser.parse_args()
     *what, arm, seed = args.arm if len(args.arm) > 1 else parser.error('an arm and a seed are needed')
@@ -84,7 +85,7 @@ def main():
     results, runs = (args.out/'results', args.out/'runs') if args.out else (RESULTS, RUNS)
     data, table = cifar(args.data), shared('nasbench201.csv.gz', args.data)
     given = dict(epochs=args.epochs) if args.epochs else {}
-    search = ArmSearch(args.arm, args.seed, data, runs/f'{args.arm}-s{args.seed}', table, **given)
+    search = ArmSearch(args.arm, args.seed, data, runs/f'{args.arm}-s{args.seed}', table, args.compile, **given)
     if args.what: write_hears(search, results)
     else:
         run(search, results, args.until)
