@@ -96,8 +96,8 @@ def _picture(x, size):
         x = torch.from_numpy(np.array(x).reshape(*x.shape[:2], -1)).permute(2, 0, 1)
     if not isinstance(x, torch.Tensor) or x.dtype != torch.uint8 or x.ndim not in (2, 3):
         kind = getattr(x, 'dtype', type(x).__name__)
-        raise ValueError('pictures must be PIL images, uint8 arrays (height, width, channels) or uint8 tensors (channels, height, width), '
-                         f'not {kind}' + ': leave ToTensor out of the transforms'*('float' in str(kind)))
+        raise ValueError('pictures must be PIL images, uint8 arrays (height, width, channels) or '
+                         f'uint8 tensors (channels, height, width), not {kind}' + ': leave ToTensor out of the transforms'*('float' in str(kind)))
     return resize(x[None] if x.ndim == 2 else x, size)
 
 # %% ../nbs/08a_images.ipynb #bdf4dfb1
@@ -130,7 +130,8 @@ class Stream(Dataset):
                  ds,                  # a `Dataset` of pairs (picture, integer)
                  size:int|None=None): # resize to size x size pixels
         name, self.ds, self.resize, self.targets = type(ds).__name__, ds, size, None
-        if isinstance(ds, IterableDataset): raise ValueError(f'{name} gives images in its own order: a Dataset with __getitem__ and __len__ is needed')
+        if isinstance(ds, IterableDataset):
+            raise ValueError(f'{name} gives images in its own order: a Dataset with __getitem__ and __len__ is needed')
         if not hasattr(ds, '__len__') or not len(ds): raise ValueError(f'{name} is empty, or does not know its length')
         self.shape = (len(ds), 1, *_item(ds, 0, size)[0].shape[1:])
         twice = [(self[i][0], self[i][0]) for i in sorted({*np.linspace(0, len(ds) - 1, 16, dtype=int).tolist()})]
@@ -184,7 +185,8 @@ def _listed(ds, through=False):
     if type(ds) is ConcatDataset: return _all([_listed(d, through) for d in ds.datasets], np.concatenate)
     if getattr(ds, 'target_transform', None) is not None and not through: return None
     for y in (getattr(ds, k, None) for k in ('targets', 'labels', '_labels')):
-        if y is not None and np.shape(y) in ((len(ds),), (len(ds), 1)) and np.asarray(y).dtype.kind in 'iu': return np.asarray(y).ravel()
+        if y is None or np.shape(y) not in ((len(ds),), (len(ds), 1)): continue
+        if np.asarray(y).dtype.kind in 'iu': return np.asarray(y).ravel()
     below = getattr(ds, 'dataset', None)
     return _listed(below, through) if through and hasattr(below, '__len__') and len(below) == len(ds) else None
 
@@ -222,8 +224,9 @@ def _named(ds):
     below = ds.datasets if isinstance(ds, ConcatDataset) else [getattr(ds, 'dataset', None)]
     if type(ds) not in (Subset, ConcatDataset) and any(_listed(d) is None for d in below): return None
     found = [names for d in below if (names := _named(d)) is not None]
-    if any(names != found[0] for names in found):
-        raise ValueError(f'{type(ds).__name__} joins sets of different classes: {some_of(found[0])}, and {some_of(next(f for f in found if f != found[0]))}')
+    for names in found:
+        if names == found[0]: continue
+        raise ValueError(f'{type(ds).__name__} joins sets of different classes: {some_of(found[0])}, and {some_of(names)}')
     return found[0] if found else None
 
 def class_names(ds,      # a `Dataset`

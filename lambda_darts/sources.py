@@ -114,7 +114,8 @@ def _class_files(part, others):
 def _outside(folder, others):
     "Count the files that lie in `folder` itself, outside of the class folders"
     for f in os.scandir(folder):
-        if is_visible(f.name) and f.is_file(): others[ending_of(f.name) + ' outside of the classes'*(ending_of(f.name) in image_endings())] += 1
+        ending = ending_of(f.name)
+        if is_visible(f.name) and f.is_file(): others[ending + ' outside of the classes'*(ending in image_endings())] += 1
 
 def _judge(train, classes, judges, others, left):
     "The image files by class of the first part that can judge, or None; the parts that are left out go to `left`"
@@ -124,7 +125,8 @@ def _judge(train, classes, judges, others, left):
         if any(tested.values()):
             others.update(rest)
             left += [f'the part {p.name}' for p in judges[k+1:]]
-            differ = [c for c, files in tested.items() if files and not classes.get(c)] + [c for c in classes if classes[c] and c not in tested]
+            differ = [c for c, files in tested.items() if files and not classes.get(c)]
+            differ += [c for c, files in classes.items() if files and c not in tested]
             if differ: raise ValueError(f'{part} and {train} must hold the same classes: only one of them has {some_of(differ)}')
             return tested
         left.append(f'the part {part.name}, which has no class folders with images')
@@ -220,7 +222,8 @@ def _numbered(present):
     "Names for the classes `present`, a sorted tensor of labels; ValueError where they have gaps"
     gap = next((i for i, y in enumerate(present.tolist()) if i != y), None)
     if gap is None: return range(len(present))
-    raise ValueError(f'no picture has the label {gap}: number the {len(present)} classes from 0 to {len(present) - 1}, not {some_of(present.tolist())}')
+    raise ValueError(f'no picture has the label {gap}: number the {len(present)} classes from 0 to {len(present) - 1}, '
+                     f'not {some_of(present.tolist())}')
 
 def _classes(names, labels, test_labels):
     "A name for every class, labels and test labels as numbers of these names, and a list of what was left out"
@@ -259,5 +262,6 @@ def read_pictures(data='digits',                # a name, a path, a pair (images
     if test is not None and test.shape[1:] != images.shape[1:]:
         raise ValueError(f'test pictures are {tuple(test.shape[1:])}, training pictures {tuple(images.shape[1:])}')
     classes, labels, test_labels, without = _classes(found.get('classes'), labels, test_labels)
-    left = found.get('left', []) + without
-    return Pictures(name, images, labels, classes, test, test_labels, found.get('position'), f'{name}: left out {"; ".join(left)}' if left else '')
+    left = '; '.join(found.get('left', []) + without)
+    left = f'{name}: left out {left}' if left else ''
+    return Pictures(name, images, labels, classes, test, test_labels, found.get('position'), left)
