@@ -6,10 +6,10 @@
 __all__ = ['PRESETS', 'Config', 'strength_of', 'check_config', 'make_config']
 
 # %% ../nbs/12a_config.ipynb #fd33e939
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from fastcore.basics import patch
-from .methods import get_method
-from .spaces import get_space
+from .methods import Method, get_method
+from .spaces import Space, get_space
 
 # %% ../nbs/12a_config.ipynb #99bc1777
 _BOTH = dict(lr=.025, weight_decay=3e-4, alpha_gradient='first', aligned='normal', rise=1., partial=1, sync_norm=False, every=1, dtype='float32', amp=False)
@@ -25,8 +25,8 @@ PRESETS = dict( # preset -> skeleton -> defaults
 class Config:
     "What a search does; `make_config` fills it from a preset"
     preset: str        # where the defaults came from
-    method: str        # 'darts', or another remedy of chapter 10a
-    space: str         # search space
+    method: str|Method # 'darts', or another remedy of chapter 10a by its name, or one of your own
+    space: str|Space   # the name of a built-in search space, or one of your own
     regularizer: str   # 'none' (DARTS), 'cosine' (Λ) or 'sign'
     gradient: str      # of the regulariser: 'central', 'pair', 'forward' or 'exact'
     aligned: str       # which cells the regulariser sees: 'normal' (as published), 'reduce' or 'both'
@@ -54,7 +54,8 @@ class Config:
 def told(self:Config) -> dict: # without the rare settings that are off: they came later, and a folder's name should outlive them
     "The settings by name"
     off = dict(method='darts', every=1, dtype='float32', amp=False, sync_norm=False, weight_decay=3e-4, rise=1.)
-    return {k: v for k, v in asdict(self).items() if k not in off or v != off[k]}
+    named = dict(vars(self), method=get_method(self.method).name, space=get_space(self.space).name)
+    return {k: v for k, v in named.items() if k not in off or v != off[k]}
 
 # %% ../nbs/12a_config.ipynb #57294834
 def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
@@ -77,7 +78,7 @@ def check_config(config:Config): # of any origin
     get_method(c.method).check(get_space(c.space), c.alpha_gradient)
     for name, allowed in _WORDS.items():
         need(getattr(c, name) in allowed, f"unknown {name} {getattr(c, name)!r}: use {', '.join(allowed[:-1])} or {allowed[-1]}")
-    need(c.aligned == 'normal' or get_space(c.space).reduce, f"space {c.space!r} has no reduction cell: aligned must be normal, got {c.aligned}")
+    need(c.aligned == 'normal' or get_space(c.space).reduce, f"space {f'{c.space}'!r} has no reduction cell: aligned must be normal, got {c.aligned}")
     for name in ('epochs', 'batch_size', 'channels', 'cells', 'partial', 'every'):
         need(isinstance(getattr(c, name), int) and getattr(c, name) >= 1, f'{name} must be a whole number of at least 1, got {getattr(c, name)}')
     for name in ('lr', 'alpha_lr', 'epsilon'):
@@ -91,11 +92,11 @@ def check_config(config:Config): # of any origin
 
 # %% ../nbs/12a_config.ipynb #fc2469dd
 def make_config(preset:str='quick',        # 'quick' or 'paper'
-                space:str='nb201',         # a key of `spaces`
+                space:str|Space='nb201',   # a key of `spaces`, or a space of your own
                 regularizer:str|None=None, # 'none', 'cosine' (Λ) or 'sign'; None: cosine, and none where a method is given
                 gradient:str|None=None,    # 'exact', 'central' (as published) or 'forward'; None: from the preset
                 seed:int=0,                # of everything
-                method:str|None=None,      # a key of `METHODS`; None: DARTS, with the regulariser
+                method:str|Method|None=None, # a key of `METHODS`, or a method of your own; None: DARTS, with the regulariser
                 **given                    # any other field of `Config`; None: from the preset
                ) -> Config:
     "A configuration: what is given, and the preset for the rest"
@@ -104,10 +105,12 @@ def make_config(preset:str='quick',        # 'quick' or 'paper'
     for k in given:
         if k not in known: raise ValueError(f"unknown setting {k!r}: use {', '.join(sorted(known))}")
     given = {k: v for k, v in given.items() if v is not None}
-    gradient, regularizer, method = gradient or _GRADIENT[preset], regularizer or ('none' if method else 'cosine'), method or 'darts'
-    defaults = _BOTH | PRESETS[preset]['row' if get_space(space).reduce else 'stages'] | get_method(method).settings
+    gradient, regularizer, method = gradient or _GRADIENT[preset], regularizer or ('none' if method else 'cosine'), get_method(method or 'darts')
+    space = get_space(space)
+    defaults = _BOTH | PRESETS[preset]['row' if space.reduce else 'stages'] | method.settings
     strength = {} if regularizer not in ('none', 'cosine', 'sign') or 'strength' in given else dict(strength=strength_of(regularizer, gradient))
-    config = Config(**dict(dict(preset=preset, method=method, space=get_space(space).name, regularizer=regularizer, gradient=gradient, seed=seed,
+    config = Config(**dict(dict(preset=preset, method=method if method.own else method.name, space=space if space.own else space.name,
+                                regularizer=regularizer, gradient=gradient, seed=seed,
                                 strength=0.), **defaults, **strength) | given)
     check_config(config)
     return config

@@ -147,18 +147,23 @@ def from_nasbench201(cls:Genotype, arch:str): # such as '|none~0|+|none~0|skip_c
     return cls('nb201', tuple(tuple((next(ops), s) for s in range(n)) for n in (1, 2, 3)))
 
 @patch
+def _nasbench201(self:Genotype): # its string; None where it is no such cell
+    arch = '+'.join('|' + ''.join(f'{op}~{s}|' for op, s in sorted(node, key=lambda e: e[1])) for node in self.normal)
+    return arch if re.fullmatch(_NB201, arch) and not self.reduce and self.inputs == 1 and self.concat == (3,) else None
+
+@patch
 def to_nasbench201(self:Genotype) -> str: # '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'
     "The NAS-Bench-201 string of this cell; ValueError where it is not such a cell"
-    arch = '+'.join('|' + ''.join(f'{op}~{s}|' for op, s in sorted(node, key=lambda e: e[1])) for node in self.normal)
-    _need(re.fullmatch(_NB201, arch) and not self.reduce and self.inputs == 1 and self.concat == (3,),
-          f'this genotype of space {self.space} is no NAS-Bench-201 cell, which has the form {_NB201_FORM} and node 3 as output')
+    arch = self._nasbench201()
+    _need(arch, f'this genotype of space {self.space} is no NAS-Bench-201 cell, which has the form {_NB201_FORM} and node 3 as output')
     return arch
 
 # %% ../nbs/06_genotype.ipynb #eef684cb
 @patch
 def to_line(self:Genotype) -> str: # what `read_genotype` reads
     "The genotype in one line: the NAS-Bench-201 string where it is such a cell, or JSON"
-    return self.to_nasbench201() if self.space == 'nb201' else json.dumps(json.loads(self.to_json()), separators=(',', ':'))
+    if self.space == 'nb201' and self._nasbench201(): return self.to_nasbench201()
+    return json.dumps(json.loads(self.to_json()), separators=(',', ':'))
 
 @patch(as_prop=True)
 def digest(self:Genotype) -> str: # 8 hexadecimal digits

@@ -6,10 +6,12 @@
 __all__ = ['METHODS', 'Method', 'stopping', 'get_method']
 
 # %% ../nbs/10a_methods.ipynb #d06601fc
+import re
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Callable
 import torch
+from fastcore.basics import patch
 from .core import generator
 from .ranks import world
 from .supernet import Supernet
@@ -97,6 +99,22 @@ METHODS = {
     'pc-darts': Method('PC-DARTS: a quarter of the channels, weighted edges (Xu et al., ICLR 2020)', dict(partial=4)),
     'gdas': Method('GDAS: one operation per edge, drawn by the Gumbel trick (Dong and Yang, CVPR 2019)', choice=_sampled, alone=True),
     'darts-pt': Method('DARTS-PT: the cell is read off by what the loss of an operation costs (Wang et al., ICLR 2021)', selects=True)}
+
+_BUILT_IN = dict(METHODS)
+
+@patch(as_prop=True)
+def own(self:Method) -> bool:
+    "Is it a method of your own, and none of the list above?"
+    return not any(m == self for m in _BUILT_IN.values())
+
+@patch(as_prop=True)
+def name(self:Method) -> str: # letters, digits, - and _
+    "What folders and commands call it: its key in the list, else in `METHODS`, else what it is about"
+    key = next((k for names in (_BUILT_IN, METHODS) for k, m in names.items() if m == self), None)
+    return key or re.sub(r'[^A-Za-z0-9]+', '_', self.about).strip('_')[:40] or 'own'
+
+@patch
+def __str__(self:Method): return self.name
 
 def get_method(method:str|Method # the name of one of `METHODS`, or a method of your own
               ) -> Method:

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['OPS', 'ReLUConvBN', 'Zero', 'FactorizedReduce', 'AvgPool', 'MaxPool', 'DepthwiseConvBN', 'SepConv', 'Noise',
-           'register_op', 'make_op', 'EdgeFan', 'SharedFan', 'ConvFan', 'DepthwiseFan', 'is_shared', 'make_fan']
+           'is_own_op', 'register_op', 'aside', 'trial', 'check_output', 'make_op', 'EdgeFan', 'SharedFan', 'ConvFan',
+           'DepthwiseFan', 'structure', 'is_shared', 'make_fan']
 
 # %% ../nbs/05_ops.ipynb #63c93fb3
+from contextlib import contextmanager
+from functools import cache
 from typing import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from .conv import Conv2d, conv2d
-from .core import generator
+from .core import Draws, default_dtype, drawing, generator, own_draws, undisturbed
 from .norm import BatchNorm2d, batch_norm
 
 # %% ../nbs/05_ops.ipynb #5583ca27
@@ -117,22 +120,83 @@ OPS = {
     'noise':        lambda C, stride, affine: Noise(stride),
 }
 
+_BUILT_IN = dict(OPS)
+
+# %% ../nbs/05_ops.ipynb #29406bbf
+def is_own_op(name:str # a key of `OPS`
+             ) -> bool:
+    "Is it an operation of your own, under whatever name, and not a built-in one?"
+    return OPS.get(name) is not _BUILT_IN.get(name)
+
 def register_op(name:str,      # how spaces and genotypes call it
                 make:Callable, # make(C, stride, affine) -> a module from C channels to C channels
                ):
-    "Add an operation; ValueError if the name is taken, or no name"
+    "Add an operation, or replace one of your own; ValueError if the name is a built-in one's, or no name"
     if not name.isidentifier() or hasattr(nn.ModuleDict, name):
         raise ValueError(f'operation {name!r} cannot be a name: use letters, digits and _, and not the name of a method such as half')
-    if name in OPS: raise ValueError(f'operation {name!r} exists already: choose another name')
+    if name in _BUILT_IN: raise ValueError(f'operation {name!r} exists already and is built in: choose another name')
+    if not callable(make):
+        raise ValueError(f'operation {name!r}: a function make(C, stride, affine) is needed, got {make!r}')
     OPS[name] = make
+
+# %% ../nbs/05_ops.ipynb #7efcfefe
+@contextmanager
+def aside():
+    "Within it modules are made and run from fixed random numbers that are nobody else's, whatever is set outside"
+    with undisturbed(), default_dtype(torch.float32), drawing(Draws(0)), own_draws(): yield
+
+_SIDES = ((8, 8), (64,), (8, 8, 8), (32, 32)) # of an image, a signal, a volume, a larger image
+
+def trial(make:Callable,  # make() -> a module
+          C:int,          # channels it takes
+          sides:tuple=(), # further inputs to try, each the sides of an image, a signal or a volume
+          dtype:torch.dtype=torch.float32 # of the input
+         ) -> tuple: # a fixed input, the input as it was left, and the output
+    "A module run on the first input that it takes; ValueError with the first complaint where it takes none"
+    complaint = None
+    for side in (*_SIDES, *sides):
+        op = make()
+        x = torch.empty(2, C, *side, dtype=dtype).normal_(generator=generator('cpu')).requires_grad_()
+        seen = x.clone()
+        try: return x, seen, op(seen)
+        except Exception as e: complaint = complaint or f'{type(e).__name__}: {str(e).partition(chr(10))[0]}'
+    raise ValueError(complaint)
+
+def check_output(name:str,   # of the operation
+                 x:Tensor,   # what it was given
+                 y:Tensor,   # what it made of it
+                 stride:int  # step in pixels
+                ):
+    "ValueError unless the output is one tensor of the input's shape, divided by the stride"
+    if not isinstance(y, Tensor): raise ValueError(f'operation {name!r} must give one tensor, got a {type(y).__name__}')
+    if y.shape[1:2] != x.shape[1:2]:
+        raise ValueError(f'operation {name!r} makes {y.shape[1]} channels of {x.shape[1]}: as many out as in are needed')
+    needed = (*x.shape[:2], *(-(-side//stride) for side in x.shape[2:]))
+    if y.shape != needed:
+        raise ValueError(f'operation {name!r} makes {tuple(y.shape)} of {tuple(x.shape)} at stride {stride}: {needed} is needed')
+
+# %% ../nbs/05_ops.ipynb #9dec33e6
+_tried = set() # (function, channels, stride, affine) of operations that passed
+
+def _try(name, *how): # an operation of your own; ValueError in one line
+    make = OPS[name]
+    if (make, *how) in _tried: return
+    with aside():
+        try: x, seen, y = trial(lambda: make(*how), how[0])
+        except ValueError: return                       # it needs other inputs: the fan looks at what it gives
+        if not torch.equal(seen, x):
+            raise ValueError(f'operation {name!r} changes its input, which others read too: no inplace=True on it')
+        check_output(name, x, y, how[1])
+    _tried.add((make, *how))
 
 def make_op(name:str,         # a key of `OPS`
             C:int,            # channels in and out
             stride:int=1,     # step in pixels
             affine:bool=True, # does BatchNorm learn a scale and a shift
            ) -> nn.Module:
-    "The operation called `name`; ValueError if there is none"
+    "The operation called `name`; ValueError if there is none, or if it is none that a cell can use"
     if name not in OPS: raise ValueError(f"unknown operation {name!r}: use one of {', '.join(OPS)}, or register_op")
+    if is_own_op(name): _try(name, C, stride, affine)
     return OPS[name](C, stride, affine)
 
 # %% ../nbs/05_ops.ipynb #6344b11d
@@ -145,11 +209,11 @@ class EdgeFan(nn.Module):
                  C:int,       # channels
                  stride:int): # step in pixels
         super().__init__()
-        self.name, self.ops = name, nn.ModuleList(make_op(name, C, stride, affine=False) for _ in range(k))
+        self.name, self.stride = name, stride
+        self.ops = nn.ModuleList(make_op(name, C, stride, affine=False) for _ in range(k))
     def forward(self, x:Tensor, w:Tensor): # (batch, C, h, w), (k,) -> (batch, k·C, h, w)
         y = [op(x) for op in self.ops]
-        if y[0].shape[1] != x.shape[1]:
-            raise ValueError(f'operation {self.name!r} makes {y[0].shape[1]} channels of {x.shape[1]}: as many out as in are needed')
+        check_output(self.name, x, y[0], self.stride)
         return torch.cat([v*o for v, o in zip(w, y)], 1)
 
 # %% ../nbs/05_ops.ipynb #08771758
@@ -181,11 +245,14 @@ class ConvFan(nn.Module):
                  C:int,       # channels
                  stride:int): # step in pixels
         super().__init__()
-        kernel = make_op(name, 1)[1].kernel_size[0]
+        with aside(): kernel = make_op(name, C, stride, affine=False)[1].kernel_size[0]
+        Conv2d(1, 1, kernel, bias=False)      # draws what a look at the kernel once drew: seeds keep their networks
         self.conv = Conv2d(C, k*C, kernel, stride, kernel//2, bias=False)
         self.norm = BatchNorm2d(k*C, affine=False)
     def forward(self, x:Tensor, w:Tensor): # relu(x), (k,) -> (batch, k·C, h, w)
         return _weighted_norm(self.norm, self.conv(x), w)
+    def take(self, ops): # the weights of modules, one per edge
+        self.conv.weight.data.copy_(torch.cat([conv.weight for _, conv, _ in ops]))
 
 # %% ../nbs/05_ops.ipynb #b32343ad
 def _rounds(op): return list(op) if isinstance(op, SepConv) else [op]
@@ -210,18 +277,73 @@ class DepthwiseFan(nn.Module):
             y = pointwise(depthwise(y))
             if norm is not self.norms[-1]: y = norm(y).relu()
         return _weighted_norm(norm, y, w)
+    def take(self, ops): # the weights of modules, one per edge
+        for r, edges in enumerate(zip(*map(_rounds, ops))):
+            for mine, i in ((self.depthwise[r], 1), (self.pointwise[r], 2)):
+                mine.weight.data.copy_(torch.cat([edge[i].weight for edge in edges]))
 
 # %% ../nbs/05_ops.ipynb #b4b29ab3
 _FANS = {ReLUConvBN: ConvFan, DepthwiseConvBN: DepthwiseFan, SepConv: DepthwiseFan}
+_SHARED = (nn.Identity, AvgPool, MaxPool)
 
-def _kind(name, C, stride): return type(make_op(name, C, stride, affine=False))
+def _reference(op, C, stride): # the known operation of the type and kernel of `op`; None where there is none
+    if type(op) is nn.Identity: return nn.Identity()
+    if type(op) in _SHARED: return type(op)(stride)
+    conv = next((m for m in op.modules() if isinstance(m, nn.Conv2d)), None)
+    if type(op) not in _FANS or conv is None: return None
+    if type(op) is ReLUConvBN: return ReLUConvBN(C, C, conv.kernel_size[0], stride, affine=False)
+    if type(op) is SepConv: return SepConv(C, conv.kernel_size[0], stride, affine=False)
+    return DepthwiseConvBN(C, conv.kernel_size[0], stride, affine=False, dilation=conv.dilation[0])
 
+def _value(v): # of a setting, as text
+    plain = isinstance(v, (bool, int, float, str, type(None), torch.dtype))
+    if isinstance(v, (tuple, list)): return f"({', '.join(map(_value, v))})"
+    return repr(v) if plain else getattr(v, '__qualname__', type(v).__qualname__)
+
+def structure(op:nn.Module # any module
+             ) -> list: # per module of it: place, type, settings, hooks, tensors
+    "What a module is made of, but for the numbers in its tensors"
+    hooks = lambda m: [k for k, v in sorted(vars(m).items()) if k.endswith('_hooks') and v]
+    settings = lambda m: [(k, _value(v)) for k, v in sorted(vars(m).items()) if not k.startswith('_') and k != 'training']
+    tensors = lambda m: [(k, tuple(t.shape), t.dtype, t.requires_grad) if isinstance(t, Tensor) else (k, t)
+                         for k, t in sorted((m._parameters | m._buffers).items())]
+    return [(place, type(m), settings(m), hooks(m), tensors(m)) for place, m in op.named_modules(remove_duplicate=False)]
+
+# %% ../nbs/05_ops.ipynb #cf6533af
+def _alike(op, other): # made of the same, and with the same weights
+    if structure(op) != structure(other): return False
+    return all(torch.equal(a, b) for a, b in zip(op.state_dict().values(), other.state_dict().values()))
+
+def _agrees(fan, op, C): # equal weights, the same input, in training and in evaluation: the same output?
+    x = torch.empty(2, C, 8, 8, dtype=torch.double).normal_(generator=generator('cpu'))
+    w = torch.full((1,), .7, dtype=torch.double)
+    if hasattr(fan, 'take'): fan.take([op])
+    for training in (True, False):
+        for module in (fan, op): module.double().train(training)
+        ours, theirs = fan(x.relu() if fan.rectified else x, w), w*op(x)
+        if not torch.allclose(ours.view_as(theirs), theirs, rtol=1e-9, atol=1e-9): return False
+    return True
+
+@cache
+def _built_in_type(make, C, stride):
+    with aside(): return type(make(C, stride, False))
+
+def _known_type(name, C, stride): # of the known operation that it is, under whatever name; None where it is none
+    if not is_own_op(name): return _built_in_type(OPS[name], C, stride)
+    with aside(): op = make_op(name, C, stride, affine=False)
+    with aside(): known = _reference(op, C, stride)
+    if known is None or not _alike(op, known): return None
+    with aside():
+        fan = SharedFan((name,), C, stride) if type(op) in _SHARED else _FANS[type(op)](name, 1, C, stride)
+        return type(op) if _agrees(fan, op, C) else None
+
+# %% ../nbs/05_ops.ipynb #277cf6a8
 def is_shared(name:str,  # a key of `OPS`
               C:int,     # channels
               stride:int # step in pixels
              ) -> bool:
     "Does the operation depend on the state alone, having no weights"
-    with torch.random.fork_rng(devices=[]): return _kind(name, C, stride) in (nn.Identity, AvgPool, MaxPool)
+    return _known_type(name, C, stride) in _SHARED
 
 def make_fan(name:str,  # a key of `OPS`
              k:int,     # edges that leave the state
@@ -229,4 +351,5 @@ def make_fan(name:str,  # a key of `OPS`
              stride:int # step in pixels
             ) -> nn.Module: # fan(x, w), or fan(relu(x), w) where its `rectified` says so
     "The operation called `name` on `k` edges of a supernet (BatchNorm without affine)"
-    return _FANS.get(_kind(name, C, stride), EdgeFan)(name, k, C, stride)
+    make_op(name, C, stride, affine=False)    # draws what a look at the module once drew: seeds keep their networks
+    return _FANS.get(_known_type(name, C, stride), EdgeFan)(name, k, C, stride)

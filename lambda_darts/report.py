@@ -48,6 +48,8 @@ def _on_machine(config, words): # as many threads and ranks as there were
 def search_command(config:dict # what `config.json` holds
                   ) -> str: # for a terminal
     "The command that repeats a search; only what differs from the preset is spelled out"
+    if any(k.startswith('content of') for k in config):
+        raise ValueError('its space, operations or method are not of the package: call make_config and Search')
     given = {f.name: config[f.name] for f in fields(Config) if f.name in config}
     wanted = make_config(**given)
     how = {k: getattr(wanted, k) for k in ('preset', 'space', 'regularizer', 'seed', 'method')}

@@ -22,6 +22,7 @@ from .data import Data, load_data
 from .draw import save_picture
 from .folder import RunFolder
 from .genotype import Genotype
+from .identity import cell_content
 from .network import Network, params
 from .norm import sync_norm
 from .ranks import average, average_statistics, first, mean_over_ranks, part, rank
@@ -43,7 +44,8 @@ class Retrain:
         self.device = get_device(device)
         self.data = data if isinstance(data, Data) else load_data(data, seed=self.config.seed)
         self.judge = self._halves()
-        self.identity = dict(asdict(self.config), genotype=genotype.to_line(), data=self.data.name,
+        content = cell_content(genotype, self.config.channels, self.data.size)
+        self.identity = dict(asdict(self.config), genotype=genotype.to_line(), **content, data=self.data.name,
                              fingerprint=self.data.fingerprint, pictures=len(self.index), judge=self.judge)
         self.out = Path(out) if out else self.default_folder
         self.data = self.data.to(self.device)

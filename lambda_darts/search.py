@@ -8,7 +8,7 @@ __all__ = ['PARTS', 'StopSearch', 'Search']
 # %% ../nbs/13_search.ipynb #3071e95d
 import copy, hashlib, itertools, json, re, time, warnings
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 import pandas as pd
 import torch
@@ -23,6 +23,7 @@ from .diagnostics import explain
 from .draw import save_picture
 from .folder import RunFolder
 from .genotype import Genotype, read_genotype
+from .identity import search_content
 from .methods import get_method, stopping
 from .nasbench import NASBench201
 from .norm import sync_norm
@@ -31,6 +32,7 @@ from .ranks import check_share, first, mean_over_ranks, own_noise, part, world
 from .regularizer import AlignmentRegularizer
 from .report import write_report
 from .steps import agree, check_finite, meters, standing, summary_writer, top_curvature
+from .spaces import get_space
 from .supernet import Supernet
 
 # %% ../nbs/13_search.ipynb #0179e063
@@ -60,7 +62,8 @@ class Search:
         check_share(c.batch_size)
         if table and c.space != 'nb201': raise ValueError(f"table holds NAS-Bench-201 cells: use it with space nb201, not {c.space}")
         self.truth = NASBench201(table) if table else None
-        self.identity = dict(c.told, data=self.data.name, fingerprint=self.data.fingerprint)
+        content = search_content(c.space, c.method, max(1, c.channels//c.partial), self.data.size)
+        self.identity = dict(c.told, **content, data=self.data.name, fingerprint=self.data.fingerprint)
         self.out = Path(out) if out else self.default_folder
         self.data = self.data.to(self.device)
         self.changed, self.steps = [], []   # settings that were changed on the way; what the pairs of steps of this epoch measured
@@ -74,7 +77,7 @@ def default_folder(self:Search) -> Path:
     "runs/<space>-<data>-<method and regularizer>-s<seed>-<hash of the configuration>"
     c, slug = self.config, re.sub(r'[^A-Za-z0-9]+', '_', self.data.name).strip('_')
     digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
-    how = c.regularizer if c.method == 'darts' else c.method + f'-{c.regularizer}'*(c.regularizer != 'none')
+    how = c.regularizer if c.method == 'darts' else f'{c.method}' + f'-{c.regularizer}'*(c.regularizer != 'none')
     return Path('runs')/f'{c.space}-{slug}-{how}-s{c.seed}-{digest}'
 
 @patch
@@ -221,7 +224,10 @@ def _row(self:Search, epoch, steps, start):
 PARTS = ('net', 'sgd', 'adam', 'schedule', 'draws') # of a search, what has a state
 
 @patch(as_prop=True)
-def folder(self:Search) -> RunFolder: return RunFolder(self.out, 'search', self.identity, self.changed, source=self.data.source)
+def folder(self:Search) -> RunFolder:
+    space = get_space(self.config.space)
+    definition = asdict(space) if space.own else None
+    return RunFolder(self.out, 'search', self.identity, self.changed, source=self.data.source, definition=definition)
 
 @patch(as_prop=True)
 def checkpoint(self:Search) -> Path: return self.folder.checkpoint

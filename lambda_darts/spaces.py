@@ -8,6 +8,7 @@ __all__ = ['DARTS_OPS', 'spaces', 'Space', 'get_space', 'op_mask', 'discretize']
 # %% ../nbs/07_spaces.ipynb #b47f4f59
 from dataclasses import dataclass
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 from .genotype import Genotype, NB201_OPS
 from .ops import OPS
@@ -37,11 +38,15 @@ class Space:
     @property
     def kinds(self): return ('normal', 'reduce') if self.reduce else ('normal',)
 
+    def __str__(self): return self.name
+
 # %% ../nbs/07_spaces.ipynb #4ffffd32
 def _check(space):
     def need(ok, message):
         if not ok: raise ValueError(f'space {space.name!r}: {message}')
     last = space.inputs + space.nodes - 1
+    named = isinstance(space.name, str) and space.name.isprintable() and space.name.strip() and not {*'/\\'} & {*space.name}
+    need(named, 'the name must be printable, without / and \\')
     need(space.inputs > 0 and space.nodes > 0, f'at least one input and one node are needed, got {space.inputs} and {space.nodes}')
     need(len(set(space.edges)) == len(space.edges), 'the same edge twice')
     for i, j in space.edges:
@@ -56,6 +61,7 @@ def _check_cell(space, kind, need):
     need(len(ops) == len(space.edges), f'it has {len(space.edges)} edges, but {len(ops)} lists of operations for its {kind} cell')
     for (i, j), offered in zip(space.edges, ops):
         need(offered, f'edge {i}→{j} of the {kind} cell offers no operation')
+        need(len({*offered}) == len(offered), f'edge {i}→{j} of the {kind} cell offers an operation twice: {", ".join(offered)}')
         for o in offered: need(o in OPS, f"unknown operation {o!r} on edge {i}→{j}: use {', '.join(OPS)}, or register_op")
     for j in range(space.inputs, space.inputs + space.nodes):
         fed = any(set(offered) - {'none'} for (_, t), offered in zip(space.edges, ops) if t == j)
@@ -78,6 +84,13 @@ spaces |= {'s1': _darts('s1', _spell('sd sD sD sp sd ms sp sp sd sp ms sd dD dD'
            's2': _darts('s2', (('skip_connect', 'sep_conv_3x3'),)*14),
            's3': _darts('s3', (('none', 'skip_connect', 'sep_conv_3x3'),)*14),
            's4': _darts('s4', (('noise', 'sep_conv_3x3'),)*14)}
+
+_BUILT_IN = dict(spaces)
+
+@patch(as_prop=True)
+def own(self:Space) -> bool:
+    "Is it a space of your own, and none of the seven above, whatever its name?"
+    return _BUILT_IN.get(self.name) != self
 
 def get_space(space:str|Space) -> Space: # the name of one of `spaces`, or a space of your own
     "The space called `space`; ValueError if there is none"
