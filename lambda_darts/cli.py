@@ -166,6 +166,7 @@ def lambda_darts_search(
     cells:int=None,            # all cells, or cells per stage (nb201)
     partial:int=None,          # 1/partial of the channels go through the operations (PC-DARTS)
     lr:float=None,             # of the weights at the start
+    lr_min:float=None,         # of the weights at the end
     weight_decay:float=None,   # of the weights
     alpha_lr:float=None,       # of α
     alpha_gradient:str=None,   # first order, second (by a difference, as published) or second-exact

@@ -94,7 +94,7 @@ def _build(self:Search):
     few = [k for k, group in zip(seen, groups) if len(group) < 2]
     if few: raise ValueError(f'cells {c.cells} leaves one {few[0]} cell: alignment compares at least two, use more cells')
     self.regularizer = AlignmentRegularizer(kind, c.gradient, c.epsilon, groups, mean_over_ranks, self.net)
-    self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs, c.weight_decay)
+    self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs, c.weight_decay, c.lr_min)
     self.rows, self.selected, self.fast = [], None, self.net             # `fast`: for the passes that are not differentiated twice
     self.begin, self.draws_elsewhere = None, False                       # the state before the first step; do layers ask torch for numbers?
 
