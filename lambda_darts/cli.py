@@ -17,12 +17,11 @@ from argparse import ArgumentParser
 from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
-from pathlib import Path
 from fastcore.docments import docments
 import lambda_darts.estimate
 from .bench import bench
 from .config import make_config
-from .core import write_text
+from .core import home_path, write_text
 from .data import load_data
 from .diagnostics import explain
 from .draw import save_picture
@@ -199,7 +198,7 @@ def lambda_darts_draw(
 
 # %% ../nbs/18_cli.ipynb #893b9357
 def _source(cell, data): # the options of `pictures`, those of a run for what was not given
-    file = Path(cell)/'config.json'
+    file = home_path(cell)/'config.json'
     if data['data'] is not None or not file.exists(): return data
     told = json.loads(file.read_text(encoding='utf-8')).get('source', {})
     return {k: told.get(k) if v is None else v for k, v in data.items()}
@@ -207,7 +206,7 @@ def _source(cell, data): # the options of `pictures`, those of a run for what wa
 def _retrain(cell, preset, out, device, quiet, data, **given):
     genotype = read_genotype(cell)
     config = make_retrain(genotype, preset, data.get('seed', 0), **given)
-    if out is None and Path(cell).is_dir(): out = Path(cell)/'retrain'
+    if out is None and home_path(cell).is_dir(): out = home_path(cell)/'retrain'
     with ranks(device):
         training = Retrain(genotype, config, pictures(**_source(cell, data)), out, device, not quiet)
         _say(f'{training.data}\n{training.out}')

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from .bilevel import alpha_step, evaluate, optimizers, ramp, unrolled_alpha_step, weight_step
 from .compiled import compiled
 from .config import Config, check_config, make_config
-from .core import Draws, default_dtype, drawing, full_float32, get_device, other_dice, own_draws, undisturbed, write_text
+from .core import Draws, default_dtype, drawing, full_float32, get_device, home_path, other_dice, own_draws, undisturbed, write_text
 from .data import Data, load_data
 from .diagnostics import explain
 from .draw import save_picture
@@ -64,7 +64,7 @@ class Search:
         self.truth = NASBench201(table) if table else None
         content = search_content(c.space, c.method, max(1, c.channels//c.partial), self.data.size)
         self.identity = dict(c.told, **content, data=self.data.name, fingerprint=self.data.fingerprint)
-        self.out = Path(out) if out else self.default_folder
+        self.out = home_path(out) if out else self.default_folder
         self.data = self.data.to(self.device)
         self.changed, self.steps = [], []   # settings that were changed on the way; what the pairs of steps of this epoch measured
         self.on_step = None # called with the search after each pair of steps; may raise StopSearch

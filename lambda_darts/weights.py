@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from .core import atomic_path, get_device
+from .core import Draws, atomic_path, default_dtype, drawing, get_device, home_path, own_draws
 from .data import Data
 from .genotype import Genotype
 from .images import first_line, image_endings, list_images, read_image, resize
@@ -102,7 +102,7 @@ def save_network(net:Network,            # trained
     "Write `network.safetensors` into `folder`"
     info = dict(data=data.name, **about)
     trained = Trained(net, list(data.classes), list(data.size), list(data.mean), list(data.std), info)
-    texts, weights, path = _texts(trained), _weights(net), Path(folder)/_FILE
+    texts, weights, path = _texts(trained), _weights(net), home_path(folder)/_FILE
     content = save(weights, texts | dict(sha256=_checksum(texts, weights)))
     with atomic_path(path) as p: p.write_bytes(content)
     return path
@@ -131,7 +131,7 @@ def _build(texts): # an untrained network of the cell and sizes, and what `Train
     except ValueError as e: raise ValueError(f'the metadata is no JSON ({e})') from None
     _need(isinstance(sizes, dict) and sizes.keys() == _SIZES and isinstance(sizes['stem'], str),
           f'sizes must hold {", ".join(sorted(_SIZES))}')
-    with torch.random.fork_rng(devices=[]): return genotype.build(**sizes), info
+    with default_dtype(torch.float32), drawing(Draws(0)), own_draws(): return genotype.build(**sizes), info
 
 def _fit(net, weights): # the same names, types and shapes
     kinds = lambda t: {k: f'{str(v.dtype)[6:]} {tuple(v.shape)}' for k, v in t.items()}
@@ -155,7 +155,7 @@ def load_network(path:str|os.PathLike, # a folder with a `network.safetensors`, 
                  device:str='cpu',     # auto, cpu or cuda
                 ) -> Trained: # for use: BatchNorm normalizes by what it learned
     "The network that `save_network` wrote"
-    device, path = get_device(device), Path(path)
+    device, path = get_device(device), home_path(path)
     file = path/_FILE if path.is_dir() else path
     if not file.is_file(): raise FileNotFoundError(f'{file} does not exist: give the folder of a trained network, or its {_FILE}')
     try: return _restore(file).to(device)
@@ -226,7 +226,7 @@ def export_network(trained:Trained,       # what `load_network` gave
                    path:str|os.PathLike,  # ends with .pt2 or .onnx
                   ) -> Path: # the file
     "Write the network, preprocessing and all, for other programs: uint8 pictures in, logits out"
-    path, model = Path(path), deepcopy(trained).cpu().eval()
+    path, model = home_path(path), deepcopy(trained).cpu().eval()
     write = _EXPORTS.get(path.suffix.lower())
     _need(write, f'{path}: the name must end with {" or ".join(_EXPORTS)}')
     shape = 3, model.net.sizes['in_channels'], *model.size
