@@ -37,11 +37,12 @@ def optimizers(net:Supernet,    # whose weights and α are trained
                alpha_lr:float,  # of α, constant
                epochs:int,      # length of the cosine schedule
                weight_decay:float=3e-4, # of ω
+               lr_min:float=.001, # of ω at the end of the schedule, where `lr` is not below it
               ) -> tuple: # of ω, of α, the schedule of ω
     "SGD for ω, Adam for α, as published (Λ-DARTS, ICLR 2023)"
     sgd = torch.optim.SGD(net.weights(), lr, momentum=.9, weight_decay=weight_decay)
     adam = torch.optim.Adam(net.alphas.parameters(), alpha_lr, betas=(.5, .999), weight_decay=1e-3)
-    return sgd, adam, torch.optim.lr_scheduler.CosineAnnealingLR(sgd, max(1, epochs), eta_min=min(.001, lr))
+    return sgd, adam, torch.optim.lr_scheduler.CosineAnnealingLR(sgd, max(1, epochs), eta_min=min(lr_min, lr))
 
 # %% ../nbs/10_bilevel.ipynb #7c21c635
 def ramp(strength:float, # λ at the end
@@ -68,15 +69,15 @@ def agreement(net:Supernet, # whose α feels them
     return out | dict(cosine=AlignmentRegularizer(groups=regularizer.groups).measure(layer_grads))
 
 # %% ../nbs/10_bilevel.ipynb #5715b00e
-def _descend(net, optimizer, mixing, grads, penalty=None): # from the gradients at the copies to α, and its step
+def _descend(net, optimizer, live, grads, penalty=None): # from the gradients at the copies of `live` to α, and its step
     alphas, grads = list(net.alphas.parameters()), list(grads)
-    outputs, seeds = (mixing, grads) if penalty is None else ([*mixing, penalty], [*grads, torch.ones_like(penalty)])
+    outputs, seeds = (live, grads) if penalty is None else ([*live, penalty], [*grads, torch.ones_like(penalty)])
     for a, g in zip(alphas, torch.autograd.grad(outputs, alphas, seeds)): a.grad = g
     optimizer.step()
 
 def _half(net, amp): # the network; with amp its forward pass in bfloat16, and logits in float32
-    def forward(x, probs):
-        with torch.autocast(x.device.type, torch.bfloat16): return net(x, probs).float()
+    def forward(x, probs, edges):
+        with torch.autocast(x.device.type, torch.bfloat16): return net(x, probs, edges).float()
     return forward if amp else net
 
 def alpha_step(net:Supernet,                    # the supernet, in training mode
@@ -90,12 +91,13 @@ def alpha_step(net:Supernet,                    # the supernet, in training mode
               ) -> dict: # loss (without the penalty), correct (count), what `agreement` says; tensors on the device
     "One first-order step of α (DARTS, ICLR 2019)"
     mixing = net.mixing() if mixing is None else mixing
-    copies = [p.detach().requires_grad_() for p in mixing]
-    logits = _half(net, amp)(x, copies)
+    live, n = [*mixing, *net.edge_mixing()], len(mixing)
+    copies = [p.detach().requires_grad_() for p in live]
+    logits = _half(net, amp)(x, copies[:n], copies[n:])
     loss = F.cross_entropy(logits, y)
-    layer_grads = average(torch.autograd.grad(loss, copies))
-    _descend(net, optimizer, mixing, layer_grads, penalty)
-    return dict(loss=loss.detach(), correct=(logits.argmax(1) == y).sum(), **agreement(net, regularizer, layer_grads))
+    grads = average(torch.autograd.grad(loss, copies))
+    _descend(net, optimizer, live, grads, penalty)
+    return dict(loss=loss.detach(), correct=(logits.argmax(1) == y).sum(), **agreement(net, regularizer, grads[:n]))
 
 # %% ../nbs/10_bilevel.ipynb #bb388d43
 def weight_step(net:Supernet,                    # the supernet, in training mode
@@ -107,12 +109,14 @@ def weight_step(net:Supernet,                    # the supernet, in training mod
                 clip:float=5.,                   # largest norm of the whole gradient
                 amp:bool=False,                  # forward pass in bfloat16, where strength is 0
                 mixing:list|None=None,           # the layers' copies; None: `net.mixing()`
+                edges:list|None=None,            # with partial channels their edge weights; None: `net.edge_mixing()`
                ) -> dict: # loss, correct (count), norms (layers,), what `agreement` says; tensors on the device
     "One step of ω on the training loss less strength times alignment"
     weights, seen = net.weights(), []
     forward = _half(net, amp and not strength)
+    edges = [b.detach() for b in (net.edge_mixing() if edges is None else edges)]
     def loss_fn(probs):
-        logits = forward(x, probs)
+        logits = forward(x, probs, edges)
         seen.append(logits.detach())
         return F.cross_entropy(logits, y)
     copies = [p.detach() for p in (net.mixing() if mixing is None else mixing)]
@@ -154,10 +158,10 @@ def _mixed_difference(loss_at, weights, copies, s, epsilon): # loss_at(weights):
     return [(h - l)*(norm/(2*epsilon)) for h, l in zip(hi, lo)]
 
 # %% ../nbs/10_bilevel.ipynb #c197f726
-def _logits_at(net, weights, probs): # logits(values, x), with `values` in place of the weights
+def _logits_at(net, weights, probs, edges): # logits(values, x), with `values` in place of the weights
     names = {p: n for n, p in net.named_parameters()}
     keys = [names[w] for w in weights]
-    return lambda values, x: functional_call(net, dict(zip(keys, values)), (x, probs))
+    return lambda values, x: functional_call(net, dict(zip(keys, values)), (x, probs, edges))
 
 def _train_loss_at(net, logits_at, x, y): # loss(values), each time with the same random numbers
     rewind = replay(x.device)
@@ -181,15 +185,15 @@ def unrolled_alpha_step(net:Supernet,                    # the supernet, in trai
     if gradient not in ('difference', 'exact'): raise ValueError(f"unknown gradient {gradient!r}: use 'difference' or 'exact'")
     if not 0 < epsilon < float('inf'): raise ValueError(f'epsilon must be a positive number, got {epsilon}')
     weights, rates = zip(*[(w, group['lr']) for group in weight_optimizer.param_groups for w in group['params']])
-    mixing = net.mixing()
-    copies = [p.detach().requires_grad_() for p in mixing]
-    logits_at = _logits_at(net, weights, copies)
+    mixing, edges = net.mixing(), net.edge_mixing()
+    copies, n = [p.detach().requires_grad_() for p in [*mixing, *edges]], len(mixing)
+    logits_at = _logits_at(net, weights, copies[:n], copies[n:])
     loss_at = _train_loss_at(net, logits_at, *train)
     grads = torch.autograd.grad(loss_at(weights), weights, create_graph=gradient == 'exact', materialize_grads=True)
     ahead = _inner_step(weight_optimizer, average(grads))
     loss = F.cross_entropy(logits := logits_at(ahead, x), y)
     at_ahead = average(torch.autograd.grad(loss, [*copies, *ahead], materialize_grads=True))
-    layer_grads, s = at_ahead[:len(copies)], [r*v for r, v in zip(rates, at_ahead[len(copies):])]
+    first, s = at_ahead[:len(copies)], [r*v for r, v in zip(rates, at_ahead[len(copies):])]
     second = _mixed_exact(grads, copies, s) if gradient == 'exact' else _mixed_difference(loss_at, weights, copies, s, epsilon)
-    _descend(net, optimizer, mixing, [g - h for g, h in zip(layer_grads, average(second))])
-    return dict(loss=loss.detach(), correct=(logits.argmax(1) == y).sum(), **agreement(net, regularizer, layer_grads))
+    _descend(net, optimizer, [*mixing, *edges], [g - h for g, h in zip(first, average(second))])
+    return dict(loss=loss.detach(), correct=(logits.argmax(1) == y).sum(), **agreement(net, regularizer, first[:n]))

@@ -12,16 +12,16 @@ import os
 if hasattr(os, 'getloadavg') and os.getloadavg()[0] > os.cpu_count()/2: os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 
 # %% ../nbs/18_cli.ipynb #6bd07e08
-import json, shlex, sys
+import json, shlex, sys, warnings
 from argparse import ArgumentParser
+from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
-from pathlib import Path
 from fastcore.docments import docments
 import lambda_darts.estimate
 from .bench import bench
 from .config import make_config
-from .core import write_text
+from .core import home_path, write_text
 from .data import load_data
 from .diagnostics import explain
 from .draw import save_picture
@@ -67,19 +67,26 @@ def command(func,   # a documented function
 # %% ../nbs/18_cli.ipynb #34c6965f
 _FLIP = dict(auto=None, yes=True, no=False)
 
+@contextmanager
+def _in_one_line(): # a warning, without the place in the code that it comes from
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(message, file=sys.stderr)
+        yield
+
 def pictures(
-    data:str='digits',         # digits (bundled), a torchvision set such as CIFAR10, an .npz file, or a folder of class folders
-    root:str='data',           # folder of torchvision's data sets
+    data:str=None,             # digits (bundled; by default), a torchvision set such as CIFAR10, an .npz file, or a folder of class folders
+    root:str=None,             # folder of torchvision's data sets; by default data
     download:bool=False,       # fetch an absent torchvision data set into root
     size:int=None,             # resize pictures to this many pixels a side
-    split:str=None,            # the two halves as indices: an .npz, or NAS-Bench-201's cifar-split.txt
-    flip:str='auto',           # mirror pictures at random: yes, no, or auto (unless they are digits or letters)
+    split:str=None,            # the two halves: ordered (first and last), or a file with indices: an .npz, or NAS-Bench-201's cifar-split.txt
+    flip:str=None,             # mirror pictures at random: yes, no, or auto (unless they are digits or letters), the default
     memory:float=4.,           # GiB: pictures that need more are read from disk at every epoch
     workers:int=0,             # processes that read pictures from disk; no number changes the result
     seed:int=0):               # of everything
     "The pictures that a command works on"
+    data, root, flip = ('digits' if data is None else data), ('data' if root is None else root), ('auto' if flip is None else flip)
     if flip not in _FLIP: raise ValueError(f"unknown flip {flip!r}: use {', '.join(_FLIP)}")
-    return load_data(data, root, size, download, split, seed, _FLIP[flip], memory, workers)
+    with _in_one_line(): return load_data(data, root, size, download, split, seed, _FLIP[flip], memory, workers)
 
 # %% ../nbs/18_cli.ipynb #e50c7eae
 def running(
@@ -158,6 +165,7 @@ def lambda_darts_search(
     cells:int=None,            # all cells, or cells per stage (nb201)
     partial:int=None,          # 1/partial of the channels go through the operations (PC-DARTS)
     lr:float=None,             # of the weights at the start
+    lr_min:float=None,         # of the weights at the end
     weight_decay:float=None,   # of the weights
     alpha_lr:float=None,       # of α
     alpha_gradient:str=None,   # first order, second (by a difference, as published) or second-exact
@@ -190,15 +198,15 @@ def lambda_darts_draw(
 
 # %% ../nbs/18_cli.ipynb #893b9357
 def _source(cell, data): # the options of `pictures`, those of a run for what was not given
-    file, defaults = Path(cell)/'config.json', {k: p.default for k, p in signature(pictures).parameters.items()}
-    if data['data'] != defaults['data'] or not file.exists(): return data
+    file = home_path(cell)/'config.json'
+    if data['data'] is not None or not file.exists(): return data
     told = json.loads(file.read_text(encoding='utf-8')).get('source', {})
-    return {k: told.get(k, v) if v == defaults[k] else v for k, v in data.items()}
+    return {k: told.get(k) if v is None else v for k, v in data.items()}
 
 def _retrain(cell, preset, out, device, quiet, data, **given):
     genotype = read_genotype(cell)
     config = make_retrain(genotype, preset, data.get('seed', 0), **given)
-    if out is None and Path(cell).is_dir(): out = Path(cell)/'retrain'
+    if out is None and home_path(cell).is_dir(): out = home_path(cell)/'retrain'
     with ranks(device):
         training = Retrain(genotype, config, pictures(**_source(cell, data)), out, device, not quiet)
         _say(f'{training.data}\n{training.out}')
@@ -221,8 +229,10 @@ def lambda_darts_retrain(
     clip:float=None,             # largest norm of the gradient; 0: any
     schedule:str=None,           # of the learning rate: cosine or linear
     warmup:int=None,             # epochs until the learning rate is full
+    slow_end:int=None,           # last epochs of the linear schedule, in which it falls a fraction as fast
     label_smoothing:float=None,  # share of the target that is spread over all classes
     crop:str=None,               # window (moved, as for CIFAR) or resized (a part, enlarged, as for ImageNet)
+    jitter:float=None,           # strength of the changes of colour: 1 as for ImageNet, 0: none
     cutout:int=None,             # side of the square that is blanked; 0: none
     auxiliary:float=None,        # weight of the auxiliary head; 0: none
     drop_path:float=None,        # probability that an edge is dropped, at the end of its ramp
@@ -241,7 +251,7 @@ def lambda_darts_predict(
     top:int=3,           # the likeliest classes of each picture
     device:str='auto'):  # auto, cpu or cuda
     "Name the classes of pictures"
-    table = predict(load_network(folder, device), images, top)
+    with _in_one_line(): table = predict(load_network(folder, device), images, top)
     if out: write_text(out, table.to_csv(index=False))
     print(out or table.to_string(index=False, float_format='{:.3f}'.format))
 

@@ -23,8 +23,8 @@ def compiled(net:Supernet,          # the supernet, in training mode
     rewind, fast = replay(x.device), torch.compile(net, backend=backend)
     try:
         with frozen_statistics(net):
-            probs = [p.detach().requires_grad_() for p in net.mixing()]
-            torch.autograd.grad(F.cross_entropy(fast(x, probs), y), [*probs, *net.weights()])
+            probs, edges = ([p.detach().requires_grad_() for p in copies] for copies in (net.mixing(), net.edge_mixing()))
+            torch.autograd.grad(F.cross_entropy(fast(x, probs, edges), y), [*probs, *edges, *net.weights()])
     except Exception as e:
         warnings.warn(f'torch.compile failed ({type(e).__name__}): the search goes on without it', stacklevel=2)
         fast = net

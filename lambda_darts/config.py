@@ -12,13 +12,15 @@ from .methods import Method, get_method
 from .spaces import Space, get_space
 
 # %% ../nbs/12a_config.ipynb #99bc1777
-_BOTH = dict(lr=.025, weight_decay=3e-4, alpha_gradient='first', aligned='normal', rise=1., partial=1, sync_norm=False, every=1, dtype='float32', amp=False)
+_BOTH = dict(lr=.025, lr_min=.001, weight_decay=3e-4, alpha_gradient='first', aligned='normal', rise=1., partial=1,
+             sync_norm=False, every=1, dtype='float32', amp=False)
 _GRADIENT = dict(quick='exact', paper='central')
 PRESETS = dict( # preset -> skeleton -> defaults
     quick=dict(stages=dict(epochs=25, channels=8, cells=1, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True),
                row=dict(epochs=15, channels=4, cells=5, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True)),
     paper=dict(stages=dict(epochs=100, channels=16, cells=5, batch_size=64, alpha_lr=1e-4, epsilon=1e-4, alpha_first=False),
                row=dict(epochs=50, channels=16, cells=8, batch_size=96, alpha_lr=3e-4, epsilon=1e-3, alpha_first=True)))
+_WITH = {('paper', 'pc-darts'): dict(epochs=50, batch_size=256, lr=.1, lr_min=0., alpha_lr=6e-4)} # (preset, method) -> what it was published with
 
 # %% ../nbs/12a_config.ipynb #ebb36421
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Config:
     cells: int         # all cells, or N per stage where the space has no reduction cell
     partial: int       # 1/partial of the channels go through the operations (PC-DARTS); 1: all
     lr: float          # of ω at the start
+    lr_min: float      # of ω at the end of its cosine schedule, where `lr` is not below it
     weight_decay: float # of ω
     alpha_lr: float    # of α
     alpha_gradient: str # 'first' order, 'second' (by a difference, as published) or 'second-exact'
@@ -53,17 +56,19 @@ class Config:
 @patch(as_prop=True)
 def told(self:Config) -> dict: # without the rare settings that are off: they came later, and a folder's name should outlive them
     "The settings by name"
-    off = dict(method='darts', every=1, dtype='float32', amp=False, sync_norm=False, weight_decay=3e-4, rise=1.)
+    off = dict(method='darts', every=1, dtype='float32', amp=False, sync_norm=False, weight_decay=3e-4, rise=1., lr_min=.001)
     named = dict(vars(self), method=get_method(self.method).name, space=get_space(self.space).name)
     return {k: v for k, v in named.items() if k not in off or v != off[k]}
 
 # %% ../nbs/12a_config.ipynb #57294834
 def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
                 gradient:str,    # 'central', 'forward' or 'exact'
+                method:str='darts', # a key of `METHODS`
                ) -> float: # the λ to use where none is given
     "Published strengths for the differences, 1 for the exact gradient, which is smaller and cleaner"
     if regularizer == 'none': return 0.
-    return 1. if gradient == 'exact' else dict(cosine=.25, sign=.125)[regularizer]
+    if gradient == 'exact': return 1.
+    return .125 if regularizer == 'sign' or method == 'pc-darts' else .25
 
 # %% ../nbs/12a_config.ipynb #b195fe57
 _WORDS = dict(regularizer=('none', 'cosine', 'sign'), gradient=('central', 'pair', 'forward', 'exact'),
@@ -83,7 +88,7 @@ def check_config(config:Config): # of any origin
         need(isinstance(getattr(c, name), int) and getattr(c, name) >= 1, f'{name} must be a whole number of at least 1, got {getattr(c, name)}')
     for name in ('lr', 'alpha_lr', 'epsilon'):
         need(0 < getattr(c, name) < float('inf'), f'{name} must be a positive number, got {getattr(c, name)}')
-    for name in ('strength', 'weight_decay'):
+    for name in ('strength', 'weight_decay', 'lr_min'):
         need(0 <= getattr(c, name) < float('inf'), f'{name} must be 0 or a positive number, got {getattr(c, name)}')
     need(c.dtype == 'float32' or not c.amp, f'amp computes in bfloat16, dtype {c.dtype} does not: choose one')
     need(c.strength == 0 or c.regularizer != 'none', f'strength {c.strength} needs a regularizer: cosine or sign, got none')
@@ -105,10 +110,11 @@ def make_config(preset:str='quick',        # 'quick' or 'paper'
     for k in given:
         if k not in known: raise ValueError(f"unknown setting {k!r}: use {', '.join(sorted(known))}")
     given = {k: v for k, v in given.items() if v is not None}
-    gradient, regularizer, method = gradient or _GRADIENT[preset], regularizer or ('none' if method else 'cosine'), get_method(method or 'darts')
-    space = get_space(space)
-    defaults = _BOTH | PRESETS[preset]['row' if space.reduce else 'stages'] | method.settings
-    strength = {} if regularizer not in ('none', 'cosine', 'sign') or 'strength' in given else dict(strength=strength_of(regularizer, gradient))
+    gradient, regularizer = gradient or _GRADIENT[preset], regularizer or ('none' if method else 'cosine')
+    method, space = get_method(method or 'darts'), get_space(space)
+    skeleton = PRESETS[preset]['row' if space.reduce else 'stages']
+    defaults = _BOTH | skeleton | method.settings | _WITH.get((preset, method.name), {})
+    strength = {} if regularizer not in ('none', 'cosine', 'sign') or 'strength' in given else dict(strength=strength_of(regularizer, gradient, method.name))
     config = Config(**dict(dict(preset=preset, method=method if method.own else method.name, space=space if space.own else space.name,
                                 regularizer=regularizer, gradient=gradient, seed=seed,
                                 strength=0.), **defaults, **strength) | given)

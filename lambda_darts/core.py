@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BatchNorm', 'set_seed', 'Draws', 'drawing', 'generator', 'own_draws', 'other_dice', 'replay', 'frozen_statistics',
-           'full_float32', 'undisturbed', 'default_dtype', 'get_device', 'atomic_path', 'write_text']
+           'full_float32', 'undisturbed', 'default_dtype', 'get_device', 'home_path', 'atomic_path', 'write_text']
 
 # %% ../nbs/00_core.ipynb #a8cff59d
 import os, random
@@ -144,11 +144,17 @@ def get_device(name:str='auto') -> torch.device: # 'auto', 'cpu' or 'cuda'
         raise ValueError("device 'cuda' asked for, but torch sees no CUDA device: use --device cpu, or install a CUDA build of torch")
     return torch.device('cuda' if name != 'cpu' and torch.cuda.is_available() else 'cpu')
 
+# %% ../nbs/00_core.ipynb #b4503069
+def home_path(path:str|os.PathLike # as a person gives it
+             ) -> Path:
+    "The path, with `~` at its beginning as the home folder"
+    return Path(path).expanduser()
+
 # %% ../nbs/00_core.ipynb #f6d5ec2f
 @contextmanager
 def atomic_path(path:str|os.PathLike): # where the finished file will be
     "A path beside `path` to write to; moved onto `path` when the block ends well, removed when it fails"
-    path = Path(path)
+    path = home_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f'.{path.name}.{os.getpid()}.part')
     try:

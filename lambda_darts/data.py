@@ -6,21 +6,22 @@
 __all__ = ['NO_FLIP', 'split_halves', 'Data', 'pixel_counts', 'pixel_statistics', 'read_split', 'load_data', 'augment']
 
 # %% ../nbs/09_data.ipynb #c22c49d6
-import hashlib, json, os, zipfile
+import hashlib, json, os, warnings, zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
 from torch.nn import functional as F
-from .ranks import from_first, world
-from .sources import Stream, read_npz, read_pictures
+from .images import Stream, some_of
+from .ranks import first, from_first, world
+from .sources import is_set, read_npz, read_pictures
 
 # %% ../nbs/09_data.ipynb #49a7dd94
 def split_halves(labels:torch.Tensor, # (n,) integers
                  seed:int=0):         # same seed, same halves
     "Two disjoint sorted index tensors that share every class evenly"
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    order = torch.randperm(len(labels), generator=torch.Generator('cpu').manual_seed(seed), dtype=torch.int64, device='cpu')
     order = order[labels[order].argsort(stable=True)]
     return order[::2].sort().values, order[1::2].sort().values
 
@@ -59,9 +60,9 @@ def pixel_counts(images:torch.Tensor): # (n, channels, height, width), uint8
 
 def pixel_statistics(counts:torch.Tensor): # (channels, 256), what `pixel_counts` says
     "Mean and standard deviation per channel of pixels scaled to 0..1"
-    value, stats = torch.arange(256)/255., []
+    value, stats = torch.arange(256, dtype=torch.float32, device='cpu')/255, []
     for count in counts:
-        share = count.double()/count.sum()
+        share = count.cpu().double()/count.cpu().sum()
         mean = (share*value).sum()
         stats.append((mean.item(), (share*(value - mean)**2).sum().sqrt().item() or 1.))
     return tuple(zip(*stats))
@@ -97,35 +98,58 @@ NO_FLIP = set('digits emnist gtsrb kmnist mnist omniglot qmnist renderedsst2 sem
 def _measure(images, train, workers):
     "Mean and standard deviation of the train half"
     n = min(len(train), 10_000)
-    train = train[torch.arange(n)*len(train)//n]
+    train = train[torch.arange(n, dtype=torch.int64, device='cpu')*len(train)//n]
     if not isinstance(images, Stream): return pixel_statistics(pixel_counts(images[train]))
     counts = 0
     for x, _ in images.fetch(train.split(64), workers): counts = counts + pixel_counts(x.expand(-1, images.shape[1], -1, -1))
     return pixel_statistics(counts)
 
+# %% ../nbs/09_data.ipynb #e1c6b82b
+def _ordered(n): return torch.arange(n, dtype=torch.int64, device='cpu').split([n//2, n - n//2])
+
+def _halves(p, split, seed):
+    "Indices of the two halves of `p`, each with images of every class"
+    if split == 'ordered' and Path(split).exists():
+        raise ValueError(f'ordered is a word and a file here: write {os.path.join(".", split)} for the file, or rename it to use the word')
+    if split is None: halves, hint = split_halves(p.labels, seed), 'a class needs two images, one for each half'
+    elif split == 'ordered': halves, hint = _ordered(len(p.labels)), 'in file order the halves must share the classes'
+    else: halves, hint = read_split(split, len(p.labels), p.position), f'{split} must give images of each class to both'
+    for half, index in zip(('train', 'valid'), halves):
+        lacks = (p.labels[index].bincount(minlength=len(p.classes)) == 0).nonzero().flatten().tolist()
+        if lacks: raise ValueError(f'{p.name}: the {half} half has no image of class {some_of(p.classes[k] for k in lacks)}: {hint}')
+    return halves
+
+# %% ../nbs/09_data.ipynb #960a94c9
+def _home(path): return Path(path).expanduser() if isinstance(path, os.PathLike) else os.path.expanduser(path)
+
 def _source(data, root, size, split, flip): # the options of the commands that give the same pictures again
     if not isinstance(data, (str, os.PathLike)): return None
     place = lambda p: str(Path(p).resolve()) if Path(p).exists() else str(p)
-    given = dict(root=place(root), size=size, split=split and place(split), flip=flip if flip is None else 'yes' if flip else 'no')
-    return dict(data=place(data)) | {k: v for k, v in given.items() if v not in (None, 'data')}
+    split = split if split in (None, 'ordered') else place(split)
+    given = dict(root=place(root), size=size, split=split, flip=flip if flip is None else 'yes' if flip else 'no')
+    return dict(data=data if is_set(data) else place(data)) | {k: v for k, v in given.items() if v not in (None, 'data')}
 
 # %% ../nbs/09_data.ipynb #c9efcefb
 def load_data(data='digits',                     # 'digits', a torchvision set, .npz file, folder, (images, labels) or Dataset
               root:str|os.PathLike='data',       # folder of torchvision's sets
               size:int|None=None,                # resize to size x size pixels
               download:bool=False,               # fetch an absent torchvision set
-              split:str|os.PathLike|None=None,   # file with the two halves; None: stratified halves
+              split:str|os.PathLike|None=None,   # file with the two halves, or ordered: first and last; None: stratified halves
               seed:int=0,                        # of the stratified halves
               flip:bool|None=None,               # may pictures be mirrored? None: yes, unless the set is known to mind
               memory:float=4,                    # GiB to hold; folders and Datasets with more are read again in every epoch
               workers:int=0) -> Data:            # processes that read files; 0: this one. Batches do not depend on it
     "Labelled pictures from `data`, in two halves"
+    data = _home(data) if isinstance(data, (str, os.PathLike)) else data
+    root, split = _home(root), split if split is None else _home(split)
     source = _source(data, root, size, split, flip)
     read = lambda: read_pictures(data, root, size, download, memory, workers)
-    if download and world() > 1: from_first(lambda: b'' if read() else b'')     # one rank fetches, the others find it there
-    p = read()
-    train, valid = read_split(split, len(p.images), p.position) if split else split_halves(p.labels, seed)
-    mean, std = _measure(p.images, train, workers)
+    with torch.inference_mode(False), torch.device('cpu'):
+        if download and world() > 1: from_first(lambda: b'' if read() else b'')     # one rank fetches, the others find it there
+        p = read()
+        train, valid = _halves(p, split, seed)
+        mean, std = _measure(p.images, train, workers)
+    if p.left_out and first(): warnings.warn(p.left_out, stacklevel=2)
     if flip is None: flip = p.name.lower() not in NO_FLIP
     return Data(p.name, p.images, p.labels, p.classes, train, valid, mean, std, flip, p.test_images, p.test_labels, workers, source)
 
@@ -139,9 +163,9 @@ def augment(x:torch.Tensor,              # (batch, channels, height, width), uin
     "A random window of every padded picture, mirrored half of the time"
     b, c, h, w = x.shape
     if pad is None: pad = max(1, min(h, w)//8)
-    dy, dx = torch.randint(2*pad + 1, (2, n or b, 1), generator=generator)[:, part]
-    mirror = torch.rand((n or b, 1), generator=generator)[part] < (.5 if flip else 0)
-    rows, columns = dy + torch.arange(h), torch.arange(w)                    # (batch, height)
+    dy, dx = torch.randint(2*pad + 1, (2, n or b, 1), generator=generator, dtype=torch.int64, device='cpu')[:, part]
+    mirror = torch.rand((n or b, 1), generator=generator, dtype=torch.float32, device='cpu')[part] < (.5 if flip else 0)
+    rows, columns = dy + torch.arange(h, device='cpu'), torch.arange(w, device='cpu')    # (batch, height)
     columns = dx + torch.where(mirror, w - 1 - columns, columns)             # (batch, width)
     place = rows[:, :, None]*(w + 2*pad) + columns[:, None]                  # (batch, height, width)
     place = place.view(b, 1, h*w).to(x.device).expand(b, c, h*w)
@@ -177,6 +201,7 @@ def normalize(self:Data,
     return (x.to(dtype) - mean)/std
 
 @patch
+@torch.inference_mode(False)
 def batches(self:Data,
             half:str,              # 'train' or 'valid'
             batch_size:int,        # pictures per batch
@@ -189,8 +214,9 @@ def batches(self:Data,
     index = self._half(half, ('train', 'valid'))[2]
     self.check(batch_size)
     seed = np.random.SeedSequence([seed, epoch, half == 'valid']).generate_state(1)[0]
-    g = torch.Generator().manual_seed(int(seed))
-    parts = [i for i in index[torch.randperm(len(index), generator=g)].split(batch_size) if len(i) == batch_size]
+    g = torch.Generator('cpu').manual_seed(int(seed))
+    order = torch.randperm(len(index), generator=g, dtype=torch.int64, device='cpu')
+    parts = [i for i in index[order].split(batch_size) if len(i) == batch_size]
     for i, x in zip(parts, self._read(self.images, [i[part] for i in parts], device)):
         yield self.normalize(augment(x, self.flip, g, n=batch_size, part=part), dtype), self.labels[i[part]].to(device)
 
@@ -201,9 +227,10 @@ def _half(self:Data, half, allowed=('train', 'valid', 'test')):
     if half not in allowed: raise ValueError(f'unknown half {half!r}: use {", ".join(allowed)}')
     if half != 'test': return self.images, self.labels, getattr(self, half)
     if self.test_images is None: raise ValueError(f'{self.name} has no test pictures: use valid')
-    return self.test_images, self.test_labels, torch.arange(len(self.test_images))
+    return self.test_images, self.test_labels, torch.arange(len(self.test_images), dtype=torch.int64, device='cpu')
 
 @patch
+@torch.inference_mode(False)
 def eval_batches(self:Data,
                  half:str,              # 'train', 'valid' or 'test'
                  batch_size:int,        # pictures per batch; the last one may have fewer

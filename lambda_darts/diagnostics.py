@@ -10,14 +10,13 @@ __all__ = ['STYLES', 'PANELS', 'WINDOW', 'LOW', 'MOVED', 'SATURATED', 'IDLE', 'R
 # %% ../nbs/12_diagnostics.ipynb #ecb73b81
 import os
 from dataclasses import dataclass
-from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from .core import frozen_statistics
+from .core import frozen_statistics, home_path
 from .genotype import Genotype, read_genotype
 from .spaces import discretize
 from .supernet import Supernet
@@ -60,7 +59,8 @@ def read_history(run:pd.DataFrame|str|os.PathLike, # a history, its file, or the
     "What a run wrote down"
     if isinstance(run, pd.DataFrame): history, name = run, 'the history'
     else:
-        name = Path(run)/'history.csv' if Path(run).is_dir() else Path(run)
+        name = home_path(run)
+        if name.is_dir(): name = name/'history.csv'
         if not name.is_file(): raise FileNotFoundError(f'{name}: no such file: a run writes it at the end of its first epoch')
         try: history = pd.read_csv(name)
         except ValueError as e: raise ValueError(f'{name}: not a history: {e}') from None

@@ -10,7 +10,7 @@ import importlib.metadata, io, json, os, platform, shutil, zipfile
 from pathlib import Path
 import torch
 from fastcore.basics import patch
-from .core import atomic_path, write_text
+from .core import atomic_path, home_path, write_text
 from .ranks import first, from_first, world
 try: import fcntl
 except ImportError: fcntl = None   # Windows
@@ -44,7 +44,7 @@ class RunFolder:
                  identity:dict,   # plain values that say what the run is; compared when it goes on
                  changed:tuple=(), # names in it that were changed on purpose: they need not be as in the checkpoint
                  **notes):         # for config.json alone, not compared; None is left out
-        self.path, self.kind, self.identity, self.changed, self._fd = Path(path), kind, identity, changed, None
+        self.path, self.kind, self.identity, self.changed, self._fd = home_path(path), kind, identity, changed, None
         self.notes = {k: v for k, v in notes.items() if v is not None}
         self.checkpoint, self.previous = self.path/'checkpoint.pt', self.path/'checkpoint.previous.pt'
 

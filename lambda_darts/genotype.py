@@ -8,9 +8,8 @@ __all__ = ['NB201_OPS', 'WEIGHTLESS', 'Genotype', 'read_genotype']
 # %% ../nbs/06_genotype.ipynb #8d97dc65
 import hashlib, json, os, re
 from dataclasses import dataclass, fields
-from pathlib import Path
 from fastcore.basics import patch
-from .core import write_text
+from .core import home_path, write_text
 
 # %% ../nbs/06_genotype.ipynb #5c9591e7
 def _need(ok, message:str): # what is wrong and what is allowed, in one line
@@ -129,8 +128,9 @@ def save(self:Genotype,
 def load(cls:Genotype,
          path:str|os.PathLike): # a file that `save` wrote
     "The genotype in the file `path`; errors name the file"
-    if not os.path.isfile(path): raise FileNotFoundError(f'{path}: no such file: a genotype.json as a search writes it is needed')
-    try: return cls.from_json(Path(path).read_text(encoding='utf-8'))
+    path = home_path(path)
+    if not path.is_file(): raise FileNotFoundError(f'{path}: no such file: a genotype.json as a search writes it is needed')
+    try: return cls.from_json(path.read_text(encoding='utf-8'))
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
 # %% ../nbs/06_genotype.ipynb #b255e8ad
@@ -174,7 +174,7 @@ def read_genotype(text:str|os.PathLike) -> Genotype: # a cell in one line, a `ge
     "The genotype that `text` names; an error of one line says what is accepted"
     text = os.fspath(text)
     if text.startswith('{'): return Genotype.from_json(text)
-    if os.path.isdir(text): return Genotype.load(Path(text)/'genotype.json')
+    if home_path(text).is_dir(): return Genotype.load(home_path(text)/'genotype.json')
     if os.path.isfile(text): return Genotype.load(text)
     if '|' in text: return Genotype.from_nasbench201(text)
     raise FileNotFoundError(f'no cell {_show(text)}: give a genotype.json, a run folder that holds one, '

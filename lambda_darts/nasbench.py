@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 from fastcore.basics import patch
-from .core import atomic_path
+from .core import atomic_path, home_path
 from .genotype import Genotype, NB201_OPS
 
 # %% ../nbs/11_nasbench.ipynb #db42b370
@@ -147,7 +147,8 @@ class NASBench201:
     "NAS-Bench-201's measurements: `truth[cell]` is what the cell reaches"
     def __init__(self,
                  path:str|os.PathLike): # a CSV file, gzipped or not
-        self.path, self.frame = path, _read_table(path)
+        self.path = home_path(path)
+        self.frame = _read_table(self.path)
         self._rows = {arch: i for i, arch in enumerate(self.frame['arch'])}
 
     def __len__(self): return len(self.frame)

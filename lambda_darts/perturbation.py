@@ -21,6 +21,9 @@ from .supernet import Supernet
 # %% ../nbs/10c_perturbation.ipynb #597335f2
 def _copies(net, p): return [p[k].clone() for k in net.kinds]
 
+def _edges(net, p): # with partial channels the layers' edge weights; where an edge has been removed, nothing passes by it either
+    return [b*(p[k] != 0).any(-1) for k, b in zip(net.kinds, net.edge_mixing())]
+
 def _without(p, kind, edge, op=None): # the mixing weights less an operation of an edge, or less the edge
     q = p[kind].clone()
     if op is None: q[edge] = 0
@@ -52,7 +55,7 @@ def perturb(net:Supernet,   # a searched supernet; α is only read
     "The cell by what the loss of its operations costs (DARTS-PT, ICLR 2021)"
     order = torch.Generator().manual_seed(seed)
     shuffled = lambda n: torch.randperm(n, generator=order).tolist()
-    p, space = {k: q.clone() for k, q in net.probs().items()}, net.space
+    p, space = {k: q.clone() for k, q in net.choice().items()}, net.space
     def decide(p, how, at):
         for kind in space.kinds: p = how(net, p, kind, at, score)
         with torch.enable_grad(): tune(p)
@@ -75,8 +78,8 @@ def select(net:Supernet,    # a searched supernet; it stays as it is
     @torch.no_grad()
     def score(p):
         with frozen_statistics(net):
-            return evaluate(lambda x: net(x, _copies(net, p)), data.eval_batches('valid', 4*batch_size, device, part=part()), device)[1]
+            return evaluate(lambda x: net(x, _copies(net, p), _edges(net, p)), data.eval_batches('valid', 4*batch_size, device, part=part()), device)[1]
     def tune(p):
         for x, y in data.batches('train', batch_size, seed, next(epochs), device, part=part()):
-            weight_step(net, plain, sgd, x, y, 0., mixing=_copies(net, p))
+            weight_step(net, plain, sgd, x, y, 0., mixing=_copies(net, p), edges=_edges(net, p))
     return perturb(net, score, tune, seed)

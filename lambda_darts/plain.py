@@ -7,6 +7,7 @@ __all__ = ['PlainCell', 'PlainSupernet', 'spread', 'copy_weights', 'FixedNoise',
            'agree', 'plain_alpha_step', 'plain_weight_step']
 
 # %% ../nbs/16a_plain.ipynb #302089c3
+from typing import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -50,15 +51,21 @@ class PlainCell(Cell):
     def __init__(self,
                  cell:Cell): # whose place it takes
         nn.Module.__init__(self)
-        self.space, self.kind, self.partial, self.active = cell.space, cell.kind, 1, cell.active
-        self.preps = nn.ModuleList(_plain_prep(prep, cell.active) for prep in cell.preps)
+        self.space, self.kind, self.partial, self.active = cell.space, cell.kind, cell.partial, cell.active
+        self.preps = nn.ModuleList(_plain_prep(prep, cell.active*cell.partial) for prep in cell.preps)
         self.ops = nn.ModuleList(nn.ModuleList(_plain_op(self.space, o, self.active, self.stride(i)) for o in offered)
                                  for (i, _), offered in zip(self.space.edges, getattr(self.space, self.kind)))
-    def forward(self, inputs:list, p:Tensor):
+    def terms(self, e, x, p, edges): # what edge e adds to its node
+        mixed = [w*op(x[:, :self.active]) for w, op in zip(p[e], self.ops[e])]
+        if self.partial == 1: return mixed
+        past = x[:, self.active:]
+        if mixed[0].shape[2:] != past.shape[2:]: past = F.max_pool2d(past, 2)
+        return [edges[e]*F.channel_shuffle(torch.cat([sum(mixed), past], 1), self.partial)]
+    def forward(self, inputs:list, p:Tensor, edges:Tensor|None=None):
         states = [prep(x) for prep, x in zip(self.preps, inputs)] if self.preps else list(inputs)
         for j in range(self.space.inputs, self.space.inputs + self.space.nodes):
             incoming = [(i, e) for e, (i, t) in enumerate(self.space.edges) if t == j]
-            states.append(sum(w*op(states[i]) for i, e in incoming for w, op in zip(p[e], self.ops[e])))
+            states.append(sum(term for i, e in incoming for term in self.terms(e, states[i], p, edges)))
         return torch.cat([states[j] for j in self.space.concat], 1)
 
 def _plain_prep(prep, C): # makes an input a state
@@ -81,9 +88,12 @@ def _plain_layer(layer):
 class PlainSupernet(Supernet):
     "The supernet that public implementations build"
     def skeleton(self, *sizes):
-        if self.partial > 1: raise ValueError(f'the plain supernet has no partial channels: partial must be 1, got {self.partial}')
         stem, layers, head = super().skeleton(*sizes)
         return stem, [_plain_layer(layer) for layer in layers], head
+    def edge_weights(self, kind):
+        enter = [[e for e, (_, t) in enumerate(self.space.edges) if t == self.space.inputs + n] for n in range(self.space.nodes)]
+        weights = {e: w for edges in enter for e, w in zip(edges, self.alphas[f'{kind}_edges'][edges].softmax(0))}
+        return torch.stack([weights[e] for e in range(len(self.space.edges))])
 
 # %% ../nbs/16a_plain.ipynb #469cee93
 def _of_edge(fan, n, value): # what belongs to edge n of a fan
@@ -129,17 +139,22 @@ def normal_cells(net:Supernet # either one
     return [[i for i, kind in enumerate(net.kinds) if kind == 'normal']]
 
 # %% ../nbs/16a_plain.ipynb #6f8603f5
-def _results(net, x, y, apart, regularized=False): # all that has to agree
-    probs, alphas = net.mixing(), list(net.alphas.values())
-    logits = net(x, probs)
-    grads = torch.autograd.grad(F.cross_entropy(logits, y), [*probs, *alphas, *net.weights()], materialize_grads=True)
-    n, m = len(probs), len(probs) + len(alphas)
-    out = dict(logits=[logits], layers=grads[:n], alpha=grads[n:m], weights=apart(grads[m:]))
-    for gradient in ('central', 'exact') if regularized else ():
-        reg = AlignmentRegularizer('cosine', gradient, groups=normal_cells(net), model=net)
-        out[gradient] = apart(reg(lambda p: F.cross_entropy(net(x, p), y), net.weights(), net.mixing(), 1.)[1])
+def _regularized(net, x, y, edges): # the gradient of ω with Λ, by central differences and by the exact route
+    loss_fn = lambda p: F.cross_entropy(net(x, p, edges), y)
+    make = lambda gradient: AlignmentRegularizer('cosine', gradient, groups=normal_cells(net), model=net)
+    return {gradient: make(gradient)(loss_fn, net.weights(), net.mixing(), 1.)[1] for gradient in ('central', 'exact')}
+
+def _results(net, x, y, apart, regularized=False, weigh=None): # all that has to agree; `weigh` makes other edge weights
+    probs, edges = net.mixing(), [weigh(b) if weigh else b for b in net.edge_mixing()]
+    inputs = dict(layers=probs, edges=edges, alpha=list(net.alphas.values()), weights=net.weights())
+    logits = net(x, probs, edges)
+    grads = iter(torch.autograd.grad(F.cross_entropy(logits, y), sum(inputs.values(), []), materialize_grads=True))
+    out = dict(logits=[logits]) | {k: [next(grads) for _ in v] for k, v in inputs.items() if v}
+    if regularized: out |= _regularized(net, x, y, [b.detach() for b in edges])
+    out |= {k: apart(out[k]) for k in ('weights', 'central', 'exact') if k in out}
     return {k: torch.cat([t.detach().flatten() for t in v]) for k, v in out.items()}
 
+# %% ../nbs/16a_plain.ipynb #fbaca369
 def _rounded(ours, plain, batches): # how far either is from the truth in single precision: the least and the most of several batches
     with FixedNoise():
         truths = [_results(plain, x, y, list) for x, y in batches]
@@ -152,11 +167,12 @@ def _apart(a, b): return {k: ((a[k] - b[k]).norm()/b[k].norm()).item() for k in 
 
 def differences(ours:Supernet,       # the fast network
                 plain:PlainSupernet, # with the same weights
-                x:Tensor,            # pictures
+                x:Tensor,            # images
                 y:Tensor,            # their labels
+                weigh:Callable|None=None, # with partial channels what takes the place of a layer's edge weights; None: they stay
                ) -> dict: # what is compared -> ‖ours - plain‖/‖plain‖
     "How far the two networks are apart"
-    with FixedNoise(): return _apart(_results(ours, x, y, lambda g: spread(ours, g), True), _results(plain, x, y, list, True))
+    with FixedNoise(): return _apart(_results(ours, x, y, lambda g: spread(ours, g), True, weigh), _results(plain, x, y, list, True, weigh))
 
 # %% ../nbs/16a_plain.ipynb #1bb4d7fd
 def pair(space:Space|str, # a space or its name
@@ -164,9 +180,10 @@ def pair(space:Space|str, # a space or its name
          cells:int,       # all cells, or N per stage
          device='cpu',    # where both live
          dtype=torch.float32, # of both
+         partial:int=1,   # 1/partial of the channels go through the operations (PC-DARTS); 1: all
         ) -> tuple: # ours, plain
     "Our supernet and the plain one with the same weights"
-    ours, plain = (make(space, channels, cells).to(device, dtype) for make in (Supernet, PlainSupernet))
+    ours, plain = (make(space, channels, cells, partial=partial).to(device, dtype) for make in (Supernet, PlainSupernet))
     copy_weights(ours, plain)
     return ours, plain
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RETRAIN_PRESETS', 'RetrainConfig', 'make_retrain', 'lr_factor', 'drop_path', 'sgd', 'Cutout', 'random_parts',
-           'enlarge', 'generator', 'training_batches']
+           'enlarge', 'random_colours', 'recolour', 'generator', 'training_batches']
 
 # %% ../nbs/14b_recipe.ipynb #36f75d03
 import math
@@ -19,11 +19,11 @@ from .genotype import Genotype
 from .ranks import check_share, share
 
 # %% ../nbs/14b_recipe.ipynb #7175363a
-_ALL = dict(stem='cifar', momentum=.9, weight_decay=3e-4, clip=5., schedule='cosine', warmup=0, label_smoothing=0., crop='window',
-            cutout=0, auxiliary=0., drop_path=0., dtype='float32', amp=False, ema=0., sync_norm=False, halves='auto')
+_ALL = dict(stem='cifar', momentum=.9, weight_decay=3e-4, clip=5., schedule='cosine', warmup=0, slow_end=0, label_smoothing=0.,
+            crop='window', jitter=0., cutout=0, auxiliary=0., drop_path=0., dtype='float32', amp=False, ema=0., sync_norm=False, halves='auto')
 _CIFAR = dict(epochs=600, batch_size=96, lr=.025, cutout=16, auxiliary=.4, drop_path=.2)
-_IMAGENET = dict(stem='imagenet', epochs=250, batch_size=1024, lr=.5, schedule='linear', warmup=5, weight_decay=3e-5,
-                 label_smoothing=.1, crop='resized', auxiliary=.4)
+_IMAGENET = dict(stem='imagenet', epochs=250, batch_size=1024, lr=.5, schedule='linear', warmup=5, slow_end=5,
+                 weight_decay=3e-5, label_smoothing=.1, crop='resized', jitter=1., auxiliary=.4)
 RETRAIN_PRESETS = { # preset -> skeleton -> what differs from `_ALL`
     'quick': dict(stages=dict(channels=8, cells=3, epochs=20, batch_size=64, lr=.1), row=dict(channels=8, cells=5, epochs=20, batch_size=64, lr=.05)),
     'paper-cifar': dict(stages=dict(_CIFAR, channels=16, cells=5), row=dict(_CIFAR, channels=36, cells=20)),
@@ -45,8 +45,10 @@ class RetrainConfig:
     clip: float         # largest norm of the whole gradient; 0: any
     schedule: str       # 'cosine' or 'linear', both to 0
     warmup: int         # epochs until the learning rate is full
+    slow_end: int       # last epochs of the linear schedule, in which it falls a fraction as fast
     label_smoothing: float # share of the target that is spread over all classes
     crop: str           # 'window': moved by up to an eighth, as for CIFAR; 'resized': a part, enlarged, as for ImageNet
+    jitter: float       # strength of the changes of colour: 1 as for ImageNet, 0: none
     cutout: int         # side of the square that is blanked; 0: none
     auxiliary: float    # weight of the auxiliary head's loss; 0: no such head
     drop_path: float    # probability that an edge is dropped, at the end of its ramp
@@ -58,7 +60,7 @@ class RetrainConfig:
     seed: int           # of everything
 
 # %% ../nbs/14b_recipe.ipynb #d5f0bd8c
-_WHOLE = dict(channels=1, cells=1, epochs=1, batch_size=1, warmup=0, cutout=0, seed=0)                # name -> smallest value
+_WHOLE = dict(channels=1, cells=1, epochs=1, batch_size=1, warmup=0, slow_end=0, cutout=0, seed=0)    # name -> smallest value
 _SHARE = ('momentum', 'label_smoothing', 'drop_path', 'ema')                                           # at least 0, less than 1
 _WORDS = dict(stem=('cifar', 'imagenet'), schedule=('cosine', 'linear'), crop=('window', 'resized'),
               dtype=('float32', 'float64'), halves=('auto', 'both', 'train'))
@@ -74,8 +76,11 @@ def _check(c): # ValueError with what is wrong and what is allowed
         need(isinstance(v, int) and not isinstance(v, bool) and v >= least, k, f'a whole number of at least {least}')
     need(c.seed < 2**63, 'seed', 'less than 2**63')
     need(c.warmup <= c.epochs, 'warmup', f'at most the {c.epochs} epochs')
+    need(c.slow_end < c.epochs, 'slow_end', f'less than the {c.epochs} epochs')
+    need(c.slow_end == 0 or c.schedule == 'linear', 'slow_end', f'0 with schedule {c.schedule}')
     need(_number(c.lr) and c.lr > 0, 'lr', 'a positive number')
-    for k in ('weight_decay', 'clip', 'auxiliary'): need(_number(getattr(c, k)) and getattr(c, k) >= 0, k, '0 or a positive number')
+    need(_number(c.jitter) and c.jitter <= 2.5, 'jitter', 'at most 2.5, where hues go all the way round')
+    for k in ('weight_decay', 'clip', 'jitter', 'auxiliary'): need(_number(getattr(c, k)) and getattr(c, k) >= 0, k, '0 or a positive number')
     for k in _SHARE: need(_number(getattr(c, k)) and 0 <= getattr(c, k) < 1, k, 'at least 0 and less than 1')
     for k in ('amp', 'sync_norm'): need(isinstance(getattr(c, k), bool), k, 'True or False')
     need(not c.amp or c.dtype == 'float32', 'dtype', 'float32 with amp, which computes in bfloat16')
@@ -101,8 +106,11 @@ def lr_factor(config:RetrainConfig, # its schedule, warmup and epochs
               epoch:int,            # from 0
              ) -> float: # 0 to 1
     "The learning rate in `epoch` as a share of the highest"
-    done = epoch/config.epochs
-    return min(1., (epoch + 1)/max(1, config.warmup))*((1 + math.cos(math.pi*done))/2 if config.schedule == 'cosine' else 1 - done)
+    start, left = min(1., (epoch + 1)/max(1, config.warmup)), config.epochs - epoch
+    if config.schedule == 'cosine': return start*(1 + math.cos(math.pi*epoch/config.epochs))/2
+    slow, line = config.slow_end, config.epochs - config.slow_end
+    if left > slow or slow == 0: return start*(left - slow)/line
+    return start*left/(slow*line)
 
 def drop_path(config:RetrainConfig, # its drop_path and epochs
               epoch:int,            # from 0
@@ -128,7 +136,7 @@ class Cutout(v2.Transform):
 
     def make_params(self, flat_inputs):
         *batch, _, h, w = flat_inputs[0].shape
-        return {k: torch.randint(n, (*batch, 1, 1, 1), generator=self.generator) for k, n in (('row', h), ('column', w))}
+        return {k: torch.randint(n, (*batch, 1, 1, 1), generator=self.generator, device='cpu') for k, n in (('row', h), ('column', w))}
 
     def transform(self, inpt, params):
         def inside(k, n): # (…, 1, 1, n): which pixels along this side
@@ -138,6 +146,8 @@ class Cutout(v2.Transform):
         return inpt.masked_fill(inside('row', inpt.shape[-2]).mT & inside('column', inpt.shape[-1]), 0)
 
 # %% ../nbs/14b_recipe.ipynb #7e9cbb8e
+_FLOAT = dict(dtype=torch.float32, device='cpu')   # of what is drawn, whatever is usual around here
+
 def random_parts(n:int,        # pictures
                  size:tuple,   # their height and width
                  flip:bool,    # may they be mirrored?
@@ -145,14 +155,14 @@ def random_parts(n:int,        # pictures
                 ) -> Tensor: # (n, 5): top, left, height, width, mirrored
     "A random part for each picture"
     H, W = size
-    area = H*W*torch.empty(n, 10).uniform_(.08, 1, generator=generator)
-    ratio = torch.empty(n, 10).uniform_(math.log(3/4), math.log(4/3), generator=generator).exp()
+    area = H*W*torch.empty(n, 10, **_FLOAT).uniform_(.08, 1, generator=generator)
+    ratio = torch.empty(n, 10, **_FLOAT).uniform_(math.log(3/4), math.log(4/3), generator=generator).exp()
     w, h = (area*ratio).sqrt().round().long(), (area/ratio).sqrt().round().long()
     fits = (0 < w) & (w <= W) & (0 < h) & (h <= H)
     first = fits.long().argmax(1, keepdim=True)
     h, w = (torch.where(fits.any(1), s.gather(1, first)[:, 0], full) for s, full in ((h, H), (w, W)))
-    top, left = ((torch.rand(n, generator=generator)*(full - s + 1)).long() for s, full in ((h, H), (w, W)))
-    return torch.stack([top, left, h, w, torch.rand(n, generator=generator) < (.5 if flip else 0)], 1)
+    top, left = ((torch.rand(n, generator=generator, **_FLOAT)*(full - s + 1)).long() for s, full in ((h, H), (w, W)))
+    return torch.stack([top, left, h, w, torch.rand(n, generator=generator, **_FLOAT) < (.5 if flip else 0)], 1)
 
 def enlarge(x:Tensor,     # (batch, channels, height, width)
             parts:Tensor, # of `random_parts`
@@ -161,6 +171,29 @@ def enlarge(x:Tensor,     # (batch, channels, height, width)
     size = list(x.shape[2:])
     out = [TF.resized_crop(p, *at, size, antialias=True) for p, (*at, _) in zip(x, parts.tolist())]
     return torch.stack([p.flip(-1) if mirrored else p for p, mirrored in zip(out, parts[:, 4].tolist())])
+
+# %% ../nbs/14b_recipe.ipynb #4d046fc1
+_COLOURS = (TF.adjust_brightness, TF.adjust_contrast, TF.adjust_saturation, TF.adjust_hue)
+
+def random_colours(n:int,         # images
+                   strength:float, # 1: as for ImageNet
+                   generator:torch.Generator # of the CPU
+                  ) -> tuple: # (n, 4) orders of brightness, contrast, saturation and hue; (n, 4) by how much each
+    "Changes of colour for each image"
+    orders = torch.stack([torch.randperm(4, generator=generator, device='cpu') for _ in range(n)])
+    way = torch.rand(n, 4, generator=generator, **_FLOAT)*2 - 1
+    amounts = torch.cat([(1 + .4*strength*way[:, :3]).clamp_min(0), .2*strength*way[:, 3:]], 1)
+    return orders, amounts
+
+def recolour(x:Tensor,       # (batch, channels, height, width), uint8
+             orders:Tensor,  # of `random_colours`
+             amounts:Tensor, # likewise
+            ) -> Tensor: # of the shape of x
+    "Every image in its own colours; grey ones change in brightness and contrast only"
+    def one(image, order, amount):
+        for i in order: image = _COLOURS[i](image, amount[i])
+        return image
+    return torch.stack([one(*each) for each in zip(x, orders.tolist(), amounts.tolist())])
 
 # %% ../nbs/14b_recipe.ipynb #b3a5a83a
 def generator(seed:int,    # of the recipe
@@ -178,10 +211,12 @@ def training_batches(data:Data,             # pictures
     "Shuffled, augmented, normalized batches (x, y) of one epoch, this rank's share of each"
     c, g = config, generator(config.seed, epoch, 2)
     check_share(c.batch_size)
-    parts = [i for i in index[torch.randperm(len(index), generator=g)].split(c.batch_size) if len(i) == c.batch_size]
+    order = index[torch.randperm(len(index), generator=g, device='cpu')]
+    parts = [i for i in order.split(c.batch_size) if len(i) == c.batch_size]
     window, square = c.crop == 'window', Cutout(c.cutout, g)
     for i, x in zip(parts, data._read(data.images, parts if window else list(map(share, parts)), device)):
         x = share(augment(x, data.flip, g)) if window else enlarge(x, share(random_parts(len(i), data.size, data.flip, g)))
+        if c.jitter: x = recolour(x, *map(share, random_colours(len(i), c.jitter, g)))
         at = square.make_params([torch.empty(len(i), *x.shape[1:], device='meta')])
         x = data.normalize(x, dtype)
         yield (square.transform(x, {k: share(v) for k, v in at.items()}) if c.cutout else x), share(data.labels[i].to(device))

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import pandas as pd
 from .charts import charts
 from .config import Config, make_config
-from .core import write_text
+from .core import home_path, write_text
 from .diagnostics import RULES, diagnose, read_history
 from .draw import FAMILIES, _INK, _PALE, _PAPER, _SHADE, _SOFT
 from .genotype import Genotype, read_genotype
@@ -29,7 +29,7 @@ def _json(path): # the object in it
     return found
 
 def _load(folder): # what the report is made from
-    folder = Path(folder)
+    folder = home_path(folder)
     config, history, cell = _json(folder/'config.json'), read_history(folder), folder/'genotype.json'
     diagnosis = diagnose(history) if 'genotype' in history else None
     genotype = Genotype.load(cell) if cell.is_file() else read_genotype(history.genotype.iloc[-1]) if diagnosis else None
@@ -212,6 +212,6 @@ def report(folder:str|os.PathLike # of a search or of a training
 def write_report(folder:str|os.PathLike # of a search or of a training
                 ) -> Path: # the file
     "Write `report.html` into the folder"
-    path = Path(folder)/'report.html'
+    path = home_path(folder)/'report.html'
     write_text(path, report(folder))
     return path

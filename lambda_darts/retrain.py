@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 from .bilevel import evaluate
-from .core import Draws, default_dtype, drawing, get_device, own_draws, undisturbed, write_text
+from .core import Draws, default_dtype, drawing, get_device, home_path, own_draws, undisturbed, write_text
 from .data import Data, load_data
 from .draw import save_picture
 from .folder import RunFolder
@@ -47,7 +47,7 @@ class Retrain:
         content = cell_content(genotype, self.config.channels, self.data.size)
         self.identity = dict(asdict(self.config), genotype=genotype.to_line(), **content, data=self.data.name,
                              fingerprint=self.data.fingerprint, pictures=len(self.index), judge=self.judge)
-        self.out = Path(out) if out else self.default_folder
+        self.out = home_path(out) if out else self.default_folder
         self.data = self.data.to(self.device)
         self._check_amp()
         self.dtype = getattr(torch, self.config.dtype)

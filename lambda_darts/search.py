@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from .bilevel import alpha_step, evaluate, optimizers, ramp, unrolled_alpha_step, weight_step
 from .compiled import compiled
 from .config import Config, check_config, make_config
-from .core import Draws, default_dtype, drawing, full_float32, get_device, other_dice, own_draws, undisturbed, write_text
+from .core import Draws, default_dtype, drawing, full_float32, get_device, home_path, other_dice, own_draws, undisturbed, write_text
 from .data import Data, load_data
 from .diagnostics import explain
 from .draw import save_picture
@@ -63,7 +63,7 @@ class Search:
         if table and c.space != 'nb201': raise ValueError(f"table holds NAS-Bench-201 cells: use it with space nb201, not {c.space}")
         self.truth = NASBench201(table) if table else None
         self.identity = dict(c.told, **self._content(), data=self.data.name, fingerprint=self.data.fingerprint)
-        self.out = Path(out) if out else self.default_folder
+        self.out = home_path(out) if out else self.default_folder
         self.data = self.data.to(self.device)
         self.changed, self.steps = [], []   # settings that were changed on the way; what the pairs of steps of this epoch measured
         self.on_step = None # called with the search after each pair of steps; may raise StopSearch
@@ -98,7 +98,7 @@ def _build(self:Search):
     few = [k for k, group in zip(seen, groups) if len(group) < 2]
     if few: raise ValueError(f'cells {c.cells} leaves one {few[0]} cell: alignment compares at least two, use more cells')
     self.regularizer = AlignmentRegularizer(kind, c.gradient, c.epsilon, groups, mean_over_ranks, self.net)
-    self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs, c.weight_decay)
+    self.sgd, self.adam, self.schedule = optimizers(self.net, c.lr, c.alpha_lr, c.epochs, c.weight_decay, c.lr_min)
     self.rows, self.selected, self.fast = [], None, self.net             # `fast`: for the passes that are not differentiated twice
     self.begin, self.draws_elsewhere = None, False                       # the state before the first step; do layers ask torch for numbers?
 

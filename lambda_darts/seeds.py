@@ -13,7 +13,7 @@ import matplotlib
 import pandas as pd
 from fastcore.basics import patch
 from matplotlib.figure import Figure
-from .core import write_text
+from .core import home_path, write_text
 from .diagnostics import explain
 from .draw import save_picture
 from .ranks import first, from_first
@@ -44,7 +44,7 @@ class Seeds:
                  score:Callable=valid_acc, # score(search) -> number; the largest is chosen; the docstring is the rule in words
                  command:str=''):          # what to type for the same result again, for the page
         self.make, self.seeds, self.score, self.command = make, list(seeds), score, command
-        self.out = Path(out) if out else None
+        self.out = home_path(out) if out else None
         for s in self.seeds:
             if not isinstance(s, int) or not 0 <= s < 2**63: raise ValueError(f'seeds must be 0 or positive whole numbers, got {s!r}')
         if not self.seeds or len(set(self.seeds)) < len(self.seeds): raise ValueError(f'seeds: one or more, all different, got {self.seeds}')

@@ -71,12 +71,12 @@ def _operate(self:Cell, i, x, weights, sums): # adds what the operations on the 
         for t, part in zip(targets, y.unbind() if dim > x.dim() else y.split(self.active, 1)): _add(sums, t, part)
 
 @patch
-def _leave(self:Cell, i, x, weights, sums, p, past): # all that leaves state i; with partial channels a part goes past the operations
+def _leave(self:Cell, i, x, weights, sums, edges, past): # all that leaves state i; with partial channels a part goes past the operations
     if self.partial == 1: return self._operate(i, x, weights, sums)
     self._operate(i, x[:, :self.active], weights, sums)
     rest = x[:, self.active:]
     if self.stride(i) == 2: rest = F.max_pool2d(rest, 2, ceil_mode=True)
-    for w, (source, t) in zip(p.sum(1), self.space.edges):
+    for w, (source, t) in zip(edges, self.space.edges):
         if source == i: _add(past, t, w*rest)
 
 # %% ../nbs/08_supernet.ipynb #a653bc71
@@ -89,14 +89,17 @@ def _shuffle(self:Cell, part, rest): # one state; its channels in another order
 def forward(self:Cell,
             inputs:list, # outputs of earlier layers, each (batch, channels, height, width)
             p:Tensor,    # mixing weights (edges, operations)
+            edges:Tensor|None=None, # with partial channels the weights of the edges (edges,), else None
            ) -> Tensor: # (batch, C times the concatenated nodes, height, width)
     "The concatenated nodes"
+    if (edges is None) != (self.partial == 1): raise ValueError('edges: partial channels need edge weights, all channels have none')
+    if edges is not None: p = p*edges[:, None]
     states = [prep(x) for prep, x in zip(self.preps, inputs)] if self.preps else list(inputs)
     weights = iter(F.pad(p.flatten(), (0, 1)).index_select(0, self.at).split(self.sizes))    # 0 past the end
     sums, past = {}, {}
     for i in range(self.space.inputs + self.space.nodes):
         if i >= self.space.inputs: states.append(sums[i] if self.partial == 1 else self._shuffle(sums[i], past[i]))
-        if i < len(self.fans): self._leave(i, states[i], weights, sums, p, past)
+        if i < len(self.fans): self._leave(i, states[i], weights, sums, edges, past)
     return torch.cat([states[j] for j in self.space.concat], 1) if len(self.space.concat) > 1 else states[self.space.concat[0]]
 
 # %% ../nbs/08_supernet.ipynb #f2f3bebd
@@ -169,18 +172,15 @@ def choice(self:Supernet) -> dict: # kind of cell -> (edges, operations), differ
     return {k: self.alphas[k].masked_fill(~self.mask(k), -torch.inf).softmax(-1) for k in self.space.kinds}
 
 @patch
-def probs(self:Supernet,
-          choice:dict|None=None # kind of cell -> (edges, operations), in place of the softmax of α
-         ) -> dict: # kind of cell -> mixing weights (edges, operations), differentiable in α
-    "The mixing weights: the softmax of α, with partial channels times the weight of the edge"
-    choice = self.choice() if choice is None else choice
-    return choice if self.partial == 1 else {k: p*self.edge_weights(k)[:, None] for k, p in choice.items()}
+def mixing(self:Supernet) -> list: # one tensor (edges, operations) per searched cell, from input to output
+    "A fresh copy of the mixing weights, the softmax of α, for every cell"
+    choice = self.choice()
+    return [choice[k].clone() for k in self.kinds]
 
 @patch
-def mixing(self:Supernet) -> list: # one tensor (edges, operations) per searched cell, from input to output
-    "A fresh copy of the mixing weights for every cell"
-    probs = self.probs()
-    return [probs[k].clone() for k in self.kinds]
+def edge_mixing(self:Supernet) -> list: # one tensor (edges,) per searched cell; empty without partial channels
+    "A fresh copy of the edge weights for every cell"
+    return [self.edge_weights(k).clone() for k in self.kinds] if self.partial > 1 else []
 
 @patch
 def weights(self:Supernet) -> list: # parameters
@@ -190,20 +190,26 @@ def weights(self:Supernet) -> list: # parameters
 # %% ../nbs/08_supernet.ipynb #85ff6b6b
 @patch
 def genotype(self:Supernet) -> Genotype:
-    "The cell that α stands for now"
-    return discretize(self.space, self.probs())
+    "The cell that α stands for now; with partial channels an operation counts by its mixing weight times the weight of its edge"
+    choice = self.choice()
+    if self.partial > 1: choice = {k: p*self.edge_weights(k)[:, None] for k, p in choice.items()}
+    return discretize(self.space, choice)
 
 @patch
 def forward(self:Supernet,
             x:Tensor,   # (batch, in_channels, height, width)
             probs:list, # mixing weights, one tensor per searched cell
+            edges:list|None=None, # with partial channels edge weights, one tensor per searched cell; None: `edge_mixing()`
            ) -> Tensor: # (batch, classes)
     "Logits of the mixture of all networks"
     if len(probs) != len(self.kinds): raise ValueError(f'{len(self.kinds)} cells need as many mixing weights, got {len(probs)}')
-    copies, outs = iter(probs), [self.stem(x)]*self.space.inputs
+    edges = self.edge_mixing() if edges is None else edges
+    need = len(self.kinds) if self.partial > 1 else 0
+    if len(edges) != need: raise ValueError(f'edges: {need} cells with partial channels need as many edge weights, got {len(edges)}')
+    copies, outs = iter(zip(probs, edges) if edges else zip(probs)), [self.stem(x)]*self.space.inputs
     run = call_again if self.recompute else lambda layer, *args: layer(*args)
     for layer in self.layers:
-        y = run(layer, outs, next(copies)) if isinstance(layer, Cell) else run(layer, outs[-1])
+        y = run(layer, outs, *next(copies)) if isinstance(layer, Cell) else run(layer, outs[-1])
         outs = [*outs[1:], y]
     return self.head(outs[-1])
 

@@ -10,6 +10,7 @@ import json, math, shutil, sys, time
 from pathlib import Path
 from types import SimpleNamespace
 import pandas as pd
+from .core import home_path
 from .diagnostics import diagnose, read_history
 
 # %% ../nbs/16b_watch.ipynb #7dabcf11
@@ -26,7 +27,7 @@ def sparkline(values:list, # numbers; one that is missing is a blank
 
 # %% ../nbs/16b_watch.ipynb #06d6aaf8
 def _runs(folders): # those of runs that they stand for
-    for f in map(Path, folders):
+    for f in map(home_path, folders):
         inner = sorted(p.parent for p in f.glob('*/config.json'))
         yield from [f] if (f/'config.json').exists() or not inner else inner
 

@@ -6,23 +6,20 @@
 __all__ = ['Trained', 'save_network', 'load_network', 'predict', 'export_network']
 
 # %% ../nbs/14a_weights.ipynb #086e49d8
-import hashlib, importlib, io, json, math, os
+import hashlib, importlib, io, json, math, os, warnings
 from copy import deepcopy
 from pathlib import Path
 import pandas as pd
 import torch
 from fastcore.basics import patch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
-from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms.v2 import functional as TF
-from .core import atomic_path, get_device
+from .core import Draws, atomic_path, default_dtype, drawing, get_device, home_path, own_draws
 from .data import Data
 from .genotype import Genotype
+from .images import first_line, image_endings, list_images, read_image, resize
 from .network import Network, params
-from .sources import _line
 
 # %% ../nbs/14a_weights.ipynb #42a7793c
 def _need(ok, message):
@@ -105,7 +102,7 @@ def save_network(net:Network,            # trained
     "Write `network.safetensors` into `folder`"
     info = dict(data=data.name, **about)
     trained = Trained(net, list(data.classes), list(data.size), list(data.mean), list(data.std), info)
-    texts, weights, path = _texts(trained), _weights(net), Path(folder)/_FILE
+    texts, weights, path = _texts(trained), _weights(net), home_path(folder)/_FILE
     content = save(weights, texts | dict(sha256=_checksum(texts, weights)))
     with atomic_path(path) as p: p.write_bytes(content)
     return path
@@ -116,7 +113,7 @@ _KEYS = 'genotype', 'sizes', 'classes', 'size', 'mean', 'std', 'about', 'sha256'
 def _read(path): # texts and weights
     try:
         with safe_open(path, 'pt') as f: return f.metadata() or {}, {k: f.get_tensor(k) for k in f.keys()}
-    except Exception as e: raise ValueError(f'damaged, or no safetensors file ({_line(e)})') from None
+    except Exception as e: raise ValueError(f'damaged, or no safetensors file ({first_line(e)})') from None
 
 def _verify(texts, weights): # are they what `save_network` wrote
     form = texts.get('format')
@@ -134,7 +131,7 @@ def _build(texts): # an untrained network of the cell and sizes, and what `Train
     except ValueError as e: raise ValueError(f'the metadata is no JSON ({e})') from None
     _need(isinstance(sizes, dict) and sizes.keys() == _SIZES and isinstance(sizes['stem'], str),
           f'sizes must hold {", ".join(sorted(_SIZES))}')
-    with torch.random.fork_rng(devices=[]): return genotype.build(**sizes), info
+    with default_dtype(torch.float32), drawing(Draws(0)), own_draws(): return genotype.build(**sizes), info
 
 def _fit(net, weights): # the same names, types and shapes
     kinds = lambda t: {k: f'{str(v.dtype)[6:]} {tuple(v.shape)}' for k, v in t.items()}
@@ -158,7 +155,7 @@ def load_network(path:str|os.PathLike, # a folder with a `network.safetensors`, 
                  device:str='cpu',     # auto, cpu or cuda
                 ) -> Trained: # for use: BatchNorm normalizes by what it learned
     "The network that `save_network` wrote"
-    device, path = get_device(device), Path(path)
+    device, path = get_device(device), home_path(path)
     file = path/_FILE if path.is_dir() else path
     if not file.is_file(): raise FileNotFoundError(f'{file} does not exist: give the folder of a trained network, or its {_FILE}')
     try: return _restore(file).to(device)
@@ -166,21 +163,17 @@ def load_network(path:str|os.PathLike, # a folder with a `network.safetensors`, 
 
 # %% ../nbs/14a_weights.ipynb #454bb35c
 def _picture(path, channels, size): # (channels, height, width), uint8
-    try:
-        with Image.open(path) as im: mode, im = im.mode, ImageOps.exif_transpose(im)
-    except UnidentifiedImageError: raise ValueError(f'{path} is not a picture that can be read') from None
-    except Exception as e: raise ValueError(f'{path} is not a picture that can be read ({_line(e)})') from e
-    _need(mode[0] not in 'IF', f'{path}: pictures must have 8 bits per channel, not the mode {mode}')
-    return TF.resize(TF.pil_to_tensor(im.convert('L' if channels == 1 else 'RGB')), list(size), antialias=True)
+    return resize(read_image(path, 'L' if channels == 1 else 'RGB'), size)
 
 # %% ../nbs/14a_weights.ipynb #1ed95eb1
 def _files(paths): # a folder stands for all pictures in it
-    for p in map(Path, [paths] if isinstance(paths, (str, os.PathLike)) else paths):
+    for p in [Path(p).expanduser() for p in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]:
         if not p.exists(): raise FileNotFoundError(f'{p} does not exist: give pictures, or folders of pictures')
-        seen = lambda f: f.suffix.lower() in IMG_EXTENSIONS and f.is_file() and not f.name.startswith('.')
-        found = sorted(filter(seen, p.rglob('*'))) if p.is_dir() else [p]
-        _need(found, f'{p} is a folder without pictures: they end with {" ".join(IMG_EXTENSIONS)}')
-        yield from found
+        found, others = list_images(p) if p.is_dir() else ([p], {})
+        kinds = ', '.join(f'{k} {ending}' for ending, k in sorted(others.items()))
+        _need(found, f'{p} is a folder without pictures: ' + (f'it holds {kinds}' if kinds else f'they end with {" ".join(image_endings())}'))
+        if others: warnings.warn(f'{p}: left out files that are not images ({kinds})', stacklevel=3)
+        yield from map(Path, found)
 
 def predict(trained:Trained, # what `load_network` gave; put into evaluation mode
             paths,           # a picture file, a folder of pictures, or a list of such
@@ -233,7 +226,7 @@ def export_network(trained:Trained,       # what `load_network` gave
                    path:str|os.PathLike,  # ends with .pt2 or .onnx
                   ) -> Path: # the file
     "Write the network, preprocessing and all, for other programs: uint8 pictures in, logits out"
-    path, model = Path(path), deepcopy(trained).cpu().eval()
+    path, model = home_path(path), deepcopy(trained).cpu().eval()
     write = _EXPORTS.get(path.suffix.lower())
     _need(write, f'{path}: the name must end with {" or ".join(_EXPORTS)}')
     shape = 3, model.net.sizes['in_channels'], *model.size

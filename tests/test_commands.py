@@ -183,7 +183,7 @@ def wrong_things(cwd):
     digits = load_digits()
     x, y = digits.images[:200].astype(np.uint8), digits.target[:200]
     arrays = dict(good=(x, y), pickled=(x, y.astype(object)), floats=(x/16, y), float_labels=(x, y/2), longer=(x, np.append(y, 1)),
-                  one_class=(x, 0*y), below_0=(x, y - 1), none=(x[:0], y[:0]), few=(x[:9], y[:9]), flat=(x.reshape(200, -1), y))
+                  one_class=(x, 0*y), below_0=(x, y - 1), none=(x[:0], y[:0]), few=(x[:9], y[:9]), sorted=(x, np.sort(y)), flat=(x.reshape(200, -1), y))
     for name, (images, labels) in arrays.items(): np.savez(cwd/f'{name}.npz', train_images=images, train_labels=labels)
     np.savez(cwd/'keyless.npz', pictures=x, classes=y)
     np.savez(cwd/'overlap.npz', train=np.arange(100), valid=np.arange(99, 200))
@@ -205,9 +205,9 @@ SEARCH_MISTAKES = {  # options: what the one line must say
     '--data absent.npz': 'absent.npz', '--data absent/folder': 'absent', '--data CIFAR10 --root nowhere': '--download',
     '--data pickled.npz': 'pickled', '--data keyless.npz': 'train_images', '--data cut.npz': 'cut.npz', '--data floats.npz': 'uint8',
     '--data float_labels.npz': 'integer', '--data longer.npz': '201 labels', '--data one_class.npz': '1 class', '--data below_0.npz': 'count from 0',
-    '--data none.npz': '0 class', '--data few.npz': 'fewer than a batch', '--data flat.npz': '3 or 4 axes', '--data a_file': 'a_file',
+    '--data none.npz': '0 class', '--data few.npz': 'no image of class', '--data flat.npz': '3 or 4 axes', '--data a_file': 'a_file',
     '--data good.npz --split overlap.npz': 'overlap', '--data good.npz --split good.npz': 'train and valid', '--data good.npz --size 3': 'too small',
-    '--data pictures': 'not a picture', '--data lonely': '1 class', '--data empty': 'folder of pictures per class',
+    '--data pictures': 'not a picture', '--data lonely': '1 class', '--data empty': 'folder of pictures per class', '--data digit': 'unknown data', '--data sorted.npz --split ordered': 'no image of class',
     '--table columns.csv': 'c10_test_200', '--table rowless.csv': 'no row', '--table percent.csv': 'percentage', '--table empty': 'empty',
     '--table good.npz': 'good.npz'}
 if not torch.cuda.is_available(): SEARCH_MISTAKES['--device cuda'] = 'no CUDA device'
