@@ -145,10 +145,9 @@ _BOUND, _ROUNDINGS = 3., 25    # the first two numbers of the guard; the third i
 
 def _unexplained(loss, moved, grads, unit, epsilon, precision): # (2,): δ, and A, what kinks and rounding may leave of it
     g, d = (torch.cat([t.flatten() for t in tensors]) for tensors in (grads, unit))
-    slope = epsilon*(g @ d)
-    delta = torch.stack([(m - loss - s*slope).abs().reshape(()) for m, s in zip(moved, (1, -1))]).max()
-    allowed = epsilon**1.5*g.norm() + _ROUNDINGS*precision*loss.abs().reshape(())
-    return torch.stack([delta, allowed.to(delta.dtype)]).nan_to_num()   # a loss that is not a number is seen by whoever reads the loss
+    rise = sum(moved)/2 - loss if len(moved) == 2 else moved[0] - loss - epsilon*(g @ d)
+    allowed = epsilon**1.5*g.norm() + _ROUNDINGS*precision*loss.abs()
+    return torch.stack([rise.abs().reshape(()), allowed.reshape(()).to(rise.dtype)]).nan_to_num()   # nan is seen by whoever reads the loss
 
 @patch
 def _note(self:AlignmentRegularizer, new): # add to what the guard has noted
@@ -162,7 +161,7 @@ def check(self:AlignmentRegularizer):
     delta, allowed = (noted if self.reduce is None else self.reduce(noted)).tolist()
     if delta > _BOUND*allowed:
         raise ValueError(f'the loss is another function at each call: with the mixing weights moved by {self.epsilon:g} it changed {delta/allowed:.3g} times '
-                         "as much as slope, kinks and rounding explain. Use one batch per step, torch's global generator for random numbers, and model= "
+                         "as much as curvature, kinks and rounding explain. Use one batch per step, torch's global generator for random numbers, and model= "
                          "where modules keep buffers; or gradient 'exact', which makes one pass")
 
 # %% ../nbs/04_regularizer.ipynb #1c8976de
