@@ -190,6 +190,7 @@ def _epoch(self:Search, epoch, bar):
             bar.set_postfix_str(f"loss {w['loss']:.3f} acc {w['correct']*world()/self.config.batch_size:.0%} "
                                 f"Λ {w['alignment']:.2f} skips {self.genotype.skip_share():.0%}", refresh=False)
     check_finite(steps, epoch, good)
+    self.regularizer.check()    # that the loss was one function in the passes of a step
     agree(self.net)
     return steps
 
