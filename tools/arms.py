@@ -57,9 +57,11 @@ def cifar(folder, size=SIZE):
     "CIFAR-10 at `size` pixels in the benchmark's own halves; `folder` holds cifar10.npz (32×32) or cifar10_16.npz"
     files = [Path(folder).expanduser()/name for name in ('cifar10_16.npz', 'cifar10.npz')]
     known = [f for f in files if f.is_file()]
-    if not known: raise FileNotFoundError(f'{folder} holds neither cifar10_16.npz nor cifar10.npz: name the folder that does')
+    if not known:
+        raise FileNotFoundError(f'{folder} holds neither cifar10_16.npz nor cifar10.npz: name the folder that does')
     with np.load(known[0], allow_pickle=False) as z: images, labels = z['train_images'], z['train_labels']
-    if images.shape[1] < size: raise ValueError(f'{known[0]} holds images of {images.shape[1]} pixels, {size} are asked for')
+    if images.shape[1] < size:
+        raise ValueError(f'{known[0]} holds images of {images.shape[1]} pixels, {size} are asked for')
     while images.shape[1] > size: images = halved(images)
     split = shared('nasbench201_splits.npz', folder)
     data = load_data((images, labels.astype(np.int64)), split=split)
@@ -71,7 +73,8 @@ def shared(name, *folders):
     places = [Path(f).expanduser()/name for f in (*folders, os.environ.get('LAMBDA_DARTS_DATA')) if f]
     for place in places:
         if place.is_file(): return place
-    raise FileNotFoundError(f'{name} is in none of {", ".join(str(p.parent) for p in places) or "no folder"}: set LAMBDA_DARTS_DATA')
+    searched = ', '.join(str(p.parent) for p in places)
+    raise FileNotFoundError(f'{name} is not in {searched}: name its folder in LAMBDA_DARTS_DATA')
 
 
 class Variant(AlignmentRegularizer):

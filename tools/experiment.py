@@ -3,8 +3,9 @@
     python tools/experiment.py ARM SEED [--data FOLDER] [--out FOLDER] [--epochs N] [--until EPOCH] [--compile]
     python tools/experiment.py hears ARM SEED
 
-The arms are the table ARMS in tools/arms.py. FOLDER holds cifar10.npz (32×32) or cifar10_16.npz; the table and the halves
-of NAS-Bench-201 (nasbench201.csv.gz, nasbench201_splits.npz) lie there too, or in the folder that LAMBDA_DARTS_DATA names.
+The arms are the table ARMS in tools/arms.py. FOLDER holds cifar10.npz (32×32) or cifar10_16.npz; the table and the
+halves of NAS-Bench-201 (nasbench201.csv.gz, nasbench201_splits.npz) lie there too, or in the folder that the variable
+LAMBDA_DARTS_DATA names.
 The run works in runs/figure1/ARM-sSEED and goes on there where it was broken off. At the end its history stands in
 nbs/results/figure1/ARM-sSEED.csv; its row in index.csv there says `unfinished` until then.
 """
@@ -66,13 +67,14 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('arm', nargs='+', help=f"hears, and one of {', '.join(ARMS)}; then the seed")
     parser.add_argument('--data', default=os.environ.get('LAMBDA_DARTS_DATA', 'data'), help='folder of the images')
-    parser.add_argument('--out', type=Path, help='folder for what would go to nbs/results/figure1 and runs/figure1: for trying out')
+    parser.add_argument('--out', type=Path, help='folder for results and runs, for trying out')
     parser.add_argument('--epochs', type=int, help='length of the whole run, for trying out')
     parser.add_argument('--compile', action='store_true', help='torch.compile where first derivatives are enough')
     parser.add_argument('--until', type=int, help='stop after this epoch')
     args = parser.parse_args()
     *what, arm, seed = args.arm if len(args.arm) > 1 else parser.error('an arm and a seed are needed')
-    if what not in ([], ['hears']) or not seed.isdigit(): parser.error(f'ARM SEED or hears ARM SEED, got {" ".join(args.arm)}')
+    if what not in ([], ['hears']) or not seed.isdigit():
+        parser.error(f'ARM SEED or hears ARM SEED is needed, got {" ".join(args.arm)}')
     if args.epochs and not args.out: parser.error('--epochs is for trying out: give --out, a folder for that')
     args.what, args.arm, args.seed = what, arm, int(seed)
     return args
@@ -89,7 +91,8 @@ def main():
     if args.what: write_hears(search, results)
     else:
         run(search, results, args.until)
-        print(search.summary() if search.finished else f'unfinished: {len(search.rows)} of {search.config.epochs} epochs')
+        state = f'unfinished: {len(search.rows)} of {search.config.epochs} epochs'
+        print(search.summary() if search.finished else state)
 
 
 if __name__ == '__main__':

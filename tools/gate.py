@@ -1,4 +1,4 @@
-"""Does a scale rank cells as the table of NAS-Bench-201 does? Trains single cells at the scale, one epoch (390 steps) each.
+"""Does a scale rank cells as NAS-Bench-201 does? Trains single cells at the scale, one epoch (390 steps) each.
 
     python tools/gate.py [--cells 3] [--size 8] [--epochs 1] [--data FOLDER]
 """
@@ -34,11 +34,12 @@ def choose(frame, n=30, seed=0):
         part = frame.iloc[rows]
         own = part.index[part.arch == ALL_SKIP]
         chosen.append(own[0] if len(own) else part.index[rng.integers(len(part))])
-    return frame.loc[chosen, ['arch', 'c10_test_200']].rename(columns=dict(c10_test_200='true_acc')).reset_index(drop=True)
+    cells = frame.loc[chosen, ['arch', 'c10_test_200']].reset_index(drop=True)
+    return cells.rename(columns=dict(c10_test_200='true_acc'))
 
 
 def train(arch, data, channels, cells, epochs=1, seed=0):
-    "Accuracies (%) on both halves, and parameters, of a cell trained as ω is in the search: batch 64, cosine learning rate"
+    "Accuracies (%) on both halves, and parameters, of a cell trained as ω is in the search"
     torch.manual_seed(seed)
     net = Genotype.from_nasbench201(arch).build(data.n_classes, channels, cells, data.channels)
     sgd = torch.optim.SGD(net.parameters(), .025, momentum=.9, weight_decay=3e-4)

@@ -1,8 +1,8 @@
 """What α hears: the layers' gradients at the kept networks of a run, on the same 128 batches of each half.
 
 A row for each kept network and half. Λ of raw gradients averaged over 64 to 8,192 images; of the felt gradients J g_l
-(J = diag(p) - pp', what the softmax passes on to α) signal to noise by layer, ρ = ‖Σ m_l‖/Σ‖m_l‖ of their means m_l, the push of
--Σ m_l for each operation (mean over edges), and the first principal component over batches and layers.
+(J = diag(p) - pp', what the softmax passes on to α) signal to noise by layer, ρ = ‖Σ m_l‖/Σ‖m_l‖ of their means m_l,
+the push of -Σ m_l for each operation (mean over edges), and the first principal component over batches and layers.
 """
 import numpy as np
 import pandas as pd
@@ -38,17 +38,18 @@ def averaged(grads, batch_size):
 
 
 def component(heard):
-    "First principal component of felt gradients (batches, layers, edges, operations), each layer at mean square 1; not centred"
+    "First principal component of felt gradients (batches, layers, edges, operations), each layer at mean square 1"
     rows = heard.flatten(2)
     rows = (rows/rows.square().sum(-1).mean(0).sqrt()[:, None].clamp_min(1e-30)).flatten(0, 1)
     _, s, v = torch.linalg.svd(rows, full_matrices=False)
     first = v[0].view(heard.shape[2:])
     by = dict(zip(NB201_OPS, first.mean(0).tolist()))
-    if by['nor_conv_1x1'] + by['nor_conv_3x3'] < by['skip_connect'] + by['avg_pool_3x3']: first = -first  # convolutions up
+    convolutions, passing = by['nor_conv_1x1'] + by['nor_conv_3x3'], by['skip_connect'] + by['avg_pool_3x3']
+    if convolutions < passing: first = -first
     score = -rows @ first.flatten()  # of the descent that a layer wants on a batch
     same = (score.sign() == score.mean().sign()).double().mean()
-    return dict(pc_share=float(s[0]**2/s.square().sum()), pc_push=float(score.mean()), pc_same=float(same), pc=probs_line(first),
-                **{f'pc_{o}': v for o, v in zip(NB201_OPS, first.mean(0).tolist())})
+    return dict(pc_share=float(s[0]**2/s.square().sum()), pc_push=float(score.mean()), pc_same=float(same),
+                pc=probs_line(first), **{f'pc_{o}': v for o, v in zip(NB201_OPS, first.mean(0).tolist())})
 
 
 def heard_at(grads, probs, batch_size):

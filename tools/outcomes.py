@@ -13,7 +13,8 @@ def read_probs(line):
 def accuracies(frame):
     "True accuracy of every cell of the whole table: a tensor with an axis of operations for each edge"
     acc = torch.full((len(NB201_OPS),)*6, float('nan'), dtype=torch.double)
-    acc[tuple(torch.tensor(frame[f'op{e}'].to_numpy()) for e in range(6))] = torch.tensor(frame['c10_test_200'].to_numpy())
+    cells = tuple(torch.tensor(frame[f'op{e}'].to_numpy()) for e in range(6))
+    acc[cells] = torch.tensor(frame['c10_test_200'].to_numpy())
     if acc.isnan().any(): raise ValueError(f'the table has {len(frame)} cells: all {acc.numel()} are needed')
     return acc
 
@@ -31,10 +32,11 @@ def late(history):
 
 
 def with_outcomes(history, frame):
-    "A history with what is expected of a drawn cell, and the accuracy of the cell read off the mean over a tenth of the run"
+    "A history with what is expected of a drawn cell, and the accuracy of the cell of the mean over a tenth of the run"
     acc, probs = accuracies(frame), [read_probs(line) for line in history.probs]
     n, rows = late(history), []
     for i, p in enumerate(probs):
         mean = torch.stack(probs[max(0, i + 1 - n):i + 1]).mean(0)
-        rows.append(dict(expected_acc=expected(acc, p), expected_acc_sharp=expected(acc, p, .1), mean_acc=float(acc[tuple(mean.argmax(-1))])))
+        rows.append(dict(expected_acc=expected(acc, p), expected_acc_sharp=expected(acc, p, .1),
+                         mean_acc=float(acc[tuple(mean.argmax(-1))])))
     return history.assign(**pd.DataFrame(rows, index=history.index))

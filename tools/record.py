@@ -21,14 +21,17 @@ def cpu():
     "The processor's model"
     try: lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
     except OSError: return platform.processor()
-    return next((line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')), platform.processor())
+    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor()
 
 
 def facts():
     "Where and by what a result is made; `clean`: the code is as in the commit"
     versions = {p: importlib.metadata.version(p) for p in ('torch', 'numpy')} | dict(python=platform.python_version())
-    return dict(command=command(), commit=git('rev-parse', 'HEAD'), clean=not git('status', '--porcelain', '--', 'lambda_darts', 'tools'),
-                versions=' '.join(f'{k} {v}' for k, v in versions.items()), threads=torch.get_num_threads(), cpu=cpu())
+    versions = ' '.join(f'{k} {v}' for k, v in versions.items())
+    clean = not git('status', '--porcelain', '--', 'lambda_darts', 'tools')
+    return dict(command=command(), commit=git('rev-parse', 'HEAD'), clean=clean, versions=versions,
+                threads=torch.get_num_threads(), cpu=cpu())
 
 
 def about(**more): return json.dumps(facts() | more, indent=1) + '\n'
