@@ -165,7 +165,7 @@ def own_cells(net:Supernet, # the supernet
              ) -> list: # a genotype per searched cell, from input to output
     "The cell that each layer would choose by its own gradient"
     if len(grads) != len(net.kinds): raise ValueError(f'{len(net.kinds)} cells need as many layer gradients, got {len(grads)}')
-    shared = {k: p.detach() for k, p in net.probs().items()}
+    shared = {k: p.detach() for k, p in net.choice().items()}
     def own(kind, g):
         p = shared[kind]
         return discretize(net.space, shared | {kind: (p*g).sum(-1, keepdim=True) - p.sum(-1, keepdim=True)*g})
