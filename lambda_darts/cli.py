@@ -20,7 +20,7 @@ from inspect import signature
 from fastcore.docments import docments
 import lambda_darts.estimate
 from .bench import bench
-from .config import make_config
+from .config import make_config, published_split
 from .core import home_path, write_text
 from .data import load_data
 from .diagnostics import explain
@@ -118,6 +118,7 @@ class _Search(Search): # with advice where the memory is not enough
 
 def _search(data, out, device, table, tensorboard, quiet, recompute, compile, curvature, **config): # one search, not yet run
     config = make_config(seed=data.get('seed', 0), **config)
+    if data['split'] is None: data = data | dict(split=published_split(config, data['data']))
     return _Search(config, pictures(**data), out, device, table, not quiet, tensorboard, recompute, compile, curvature)
 
 def _say(text): # one voice, however many ranks there are

@@ -99,6 +99,7 @@ def _other(self:RunFolder, identity): # settings that differ, in words
     differ = [(k, said(identity, k), said(self.identity, k)) for k in names]
     return ', '.join(f'{k} {before} (now {now})' for k, before, now in differ if before != now)
 
+# %% ../nbs/12b_folder.ipynb #a94d434e
 @patch
 def _read(self:RunFolder, data, device): # on every rank, with the same outcome
     try: state = read_checkpoint(data, device)

@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from tqdm.auto import tqdm
 from .bilevel import alpha_step, evaluate, optimizers, ramp, unrolled_alpha_step, weight_step
 from .compiled import compiled
-from .config import Config, check_config, make_config
+from .config import Config, check_config, make_config, published_split
 from .core import Draws, default_dtype, drawing, full_float32, get_device, home_path, other_dice, own_draws, undisturbed, write_text
 from .data import Data, load_data
 from .diagnostics import explain
@@ -57,7 +57,7 @@ class Search:
         self.device, self.method = get_device(device), get_method(c.method)
         self.progress, self.recompute, self.compile = progress, recompute, compile
         self.tensorboard, self.curvature = tensorboard and summary_writer(), max(curvature, int(self.method.stops))
-        self.data = data if isinstance(data, Data) else load_data(data, seed=c.seed)
+        self.data = data if isinstance(data, Data) else load_data(data, seed=c.seed, split=published_split(c, data))
         self.data.check(c.batch_size, Supernet.reductions)
         check_share(c.batch_size)
         if table and c.space != 'nb201': raise ValueError(f"table holds NAS-Bench-201 cells: use it with space nb201, not {c.space}")
@@ -149,6 +149,7 @@ def _pair(self:Search, i, train, valid): # one step of α and one of ω, in the 
     if not c.alpha_first: a = self._alpha(*next(valid), train)
     return a, w
 
+# %% ../nbs/13_search.ipynb #4fa5e525
 @patch
 def _steps(self:Search, epoch): # one (α step, ω step) after the other; epoch from 0
     valid = self._valid_batches(epoch)
