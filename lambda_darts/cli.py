@@ -170,6 +170,7 @@ def lambda_darts_search(
     weight_decay:float=None,   # of the weights
     alpha_lr:float=None,       # of α
     alpha_gradient:str=None,   # first order, second (by a difference, as published) or second-exact
+    dtype:str=None,            # float32, or float64 to check a search to rounding
     preset:str='quick',        # quick or paper: fills in every option not given
     seeds:list=None,           # one search per seed and a summary of all, in place of seed
     estimate:bool=False,       # say what the search will need, and stop
@@ -237,6 +238,7 @@ def lambda_darts_retrain(
     cutout:int=None,             # side of the square that is blanked; 0: none
     auxiliary:float=None,        # weight of the auxiliary head; 0: none
     drop_path:float=None,        # probability that an edge is dropped, at the end of its ramp
+    dtype:str=None,              # float32, or float64 to check a training to rounding
     ema:float=None,              # decay of the average of the weights that is judged and kept; 0: none
     halves:str=None,             # learn from both halves (test pictures judge), from train (validation half judges), or auto
     **options):                  # of `pictures` and `running`
