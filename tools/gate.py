@@ -60,6 +60,7 @@ def main(cells, size, epochs, folder, channels=8):
     if epochs > 1: name += f'-e{epochs}'
     table = NASBench201(shared('nasbench201.csv.gz', folder))
     chosen, rows, file = choose(table.frame), [], RESULTS/f'{name}.csv'
+    made = about(data=data.name, fingerprint=data.fingerprint)  # the code that runs is that of the beginning
     if file.exists(): rows = pd.read_csv(file).to_dict('records')
     for row in chosen.to_dict('records')[len(rows):]:
         start = time.perf_counter()
@@ -67,7 +68,7 @@ def main(cells, size, epochs, folder, channels=8):
         rows.append(row | dict(seconds=round(time.perf_counter() - start, 1)))
         write_text(file, pd.DataFrame(rows).round(4).to_csv(index=False))
         print(f"{len(rows):2} {row['arch']} true {row['true_acc']:.2f} here {row['valid_acc']:.2f}", flush=True)
-    write_text(RESULTS/f'{name}.json', about(data=data.name, fingerprint=data.fingerprint))
+    write_text(RESULTS/f'{name}.json', made)
 
 
 if __name__ == '__main__':
