@@ -129,7 +129,7 @@ def load(cls:Genotype,
          path:str|os.PathLike): # a file that `save` wrote
     "The genotype in the file `path`; errors name the file"
     path = home_path(path)
-    if not path.is_file(): raise FileNotFoundError(f'{path}: no such file: a genotype.json as a search writes it is needed')
+    if not os.path.isfile(path): raise FileNotFoundError(f'{path}: no such file: a genotype.json as a search writes it is needed')
     try: return cls.from_json(path.read_text(encoding='utf-8'))
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
@@ -172,9 +172,9 @@ def digest(self:Genotype) -> str: # 8 hexadecimal digits
 
 def read_genotype(text:str|os.PathLike) -> Genotype: # a cell in one line, a `genotype.json`, or a folder that holds one
     "The genotype that `text` names; an error of one line says what is accepted"
-    text = os.fspath(text)
+    text = os.path.expanduser(os.fspath(text))
     if text.startswith('{'): return Genotype.from_json(text)
-    if home_path(text).is_dir(): return Genotype.load(home_path(text)/'genotype.json')
+    if os.path.isdir(text): return Genotype.load(os.path.join(text, 'genotype.json'))
     if os.path.isfile(text): return Genotype.load(text)
     if '|' in text: return Genotype.from_nasbench201(text)
     raise FileNotFoundError(f'no cell {_show(text)}: give a genotype.json, a run folder that holds one, '

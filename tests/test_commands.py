@@ -232,7 +232,7 @@ def test_mistakes(tmp_path):
     assert tree(tmp_path) == before
 
 
-OPTIONS = {SEARCH: 40, RETRAIN: 34, PREDICT: 5, EXPORT: 2, QUERY: 2, DRAW: 2, BENCH: 8, WATCH: 2}
+OPTIONS = {SEARCH: 42, RETRAIN: 37, PREDICT: 5, EXPORT: 2, QUERY: 2, DRAW: 2, BENCH: 8, WATCH: 2}
 
 
 @pytest.mark.parametrize('name', OPTIONS)

@@ -9,19 +9,16 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 SEARCH = '''
 import os, sys, torch
-from functools import partial
 from pathlib import Path
 from lambda_darts.config import make_config
 from lambda_darts.data import load_data
 from lambda_darts.ranks import rank, ranks, world
 from lambda_darts.search import Search
-torch.set_default_dtype(torch.float64)
 
 def search(out, norm, **kw): # in double precision, on 66 + 66 digits: the last batch to be evaluated is short
     digits = load_data()
     few = load_data((digits.images[:132], digits.labels[:132]))
-    s = Search(make_config(**dict(channels=2, epochs=2, batch_size=16, lr=.1, sync_norm=norm == 'sync') | kw), few, out, 'cpu', progress=False)
-    s.data.batches, s.data.eval_batches = (partial(f, dtype=torch.float64) for f in (s.data.batches, s.data.eval_batches))
+    s = Search(make_config(**dict(channels=2, epochs=2, batch_size=16, lr=.1, dtype='float64', sync_norm=norm == 'sync') | kw), few, out, 'cpu', progress=False)
     for m in s.net.modules():
         if norm == 'still' and isinstance(m, torch.nn.BatchNorm2d): m.eval(); m.train = lambda mode=True: None
     return s
