@@ -92,7 +92,8 @@ def forward(self:Cell,
             edges:Tensor|None=None, # with partial channels the weights of the edges (edges,), else None
            ) -> Tensor: # (batch, C times the concatenated nodes, height, width)
     "The concatenated nodes"
-    if (edges is None) != (self.partial == 1): raise ValueError('edges: partial channels need edge weights, all channels have none')
+    need, got = None if self.partial == 1 else tuple(p.shape[:1]), None if edges is None else tuple(edges.shape)
+    if need != got: raise ValueError(f'edges: with partial {self.partial} edge weights of shape {need} are needed, got {got}')
     if edges is not None: p = p*edges[:, None]
     states = [prep(x) for prep, x in zip(self.preps, inputs)] if self.preps else list(inputs)
     weights = iter(F.pad(p.flatten(), (0, 1)).index_select(0, self.at).split(self.sizes))    # 0 past the end
