@@ -1,6 +1,6 @@
 """Does a scale rank cells as NAS-Bench-201 does? Trains single cells at the scale, one epoch (390 steps) each.
 
-    python tools/gate.py [--cells 3] [--size 8] [--epochs 1] [--data FOLDER]
+    python tools/gate.py [--cells 3] [--size 8] [--epochs 1] [--strata number] [--data FOLDER]
 """
 import os
 
@@ -26,11 +26,19 @@ RESULTS = Path(__file__).resolve().parents[1]/'nbs'/'results'/'gate'
 ALL_SKIP = '|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|'
 
 
-def choose(frame, n=30, seed=0):
-    "Cells of the table that a path connects: one of each n-th of their true accuracies, all-skip among them"
+def parts(accuracies, n, strata):
+    "Cut rising accuracies into n parts of equal `number`, or of equal `width` (empty parts are left out): indices"
+    if strata == 'number': return np.array_split(np.arange(len(accuracies)), n)
+    edges = np.linspace(accuracies[0], accuracies[-1], n + 1)[1:-1]
+    return [p for p in np.split(np.arange(len(accuracies)), np.searchsorted(accuracies, edges)) if len(p)]
+
+
+def choose(frame, n=30, seed=0, strata='number'):
+    "Cells of the table that a path connects: one of each part of their true accuracies, all-skip among them"
     frame = frame[[Genotype.from_nasbench201(a).connected() for a in frame.arch]].sort_values(['c10_test_200', 'arch'])
+    if strata == 'width': frame = frame[frame.c10_test_200 >= frame.c10_test_200[frame.arch == ALL_SKIP].item()]
     rng, chosen = np.random.default_rng(seed), []
-    for rows in np.array_split(np.arange(len(frame)), n):
+    for rows in parts(frame.c10_test_200.to_numpy(), n, strata):
         part = frame.iloc[rows]
         own = part.index[part.arch == ALL_SKIP]
         chosen.append(own[0] if len(own) else part.index[rng.integers(len(part))])
@@ -55,11 +63,12 @@ def train(arch, data, channels, cells, epochs=1, seed=0):
     return dict(accs, params=params(net))
 
 
-def main(cells, size, epochs, folder, channels=8):
+def main(cells, size, epochs, strata, folder, channels=8):
     name, data = f'C{channels}-N{cells}-{size}', cifar(folder, size)
     if epochs > 1: name += f'-e{epochs}'
+    if strata != 'number': name += f'-{strata}'
     table = NASBench201(shared('nasbench201.csv.gz', folder))
-    chosen, rows, file = choose(table.frame), [], RESULTS/f'{name}.csv'
+    chosen, rows, file = choose(table.frame, strata=strata), [], RESULTS/f'{name}.csv'
     made = about(data=data.name, fingerprint=data.fingerprint)  # the code that runs is that of the beginning
     if file.exists(): rows = pd.read_csv(file).to_dict('records')
     for row in chosen.to_dict('records')[len(rows):]:
@@ -76,7 +85,8 @@ if __name__ == '__main__':
     args.add_argument('--cells', type=int, default=3, help='N per stage')
     args.add_argument('--size', type=int, default=8, help='pixels a side')
     args.add_argument('--epochs', type=int, default=1, help='length of the training of each cell')
+    args.add_argument('--strata', choices=['number', 'width'], default='number', help='what the parts are equal in')
     args.add_argument('--data', help='folder of cifar10.npz; else the one that LAMBDA_DARTS_DATA names')
     args = args.parse_args()
-    try: main(args.cells, args.size, args.epochs, args.data or os.environ.get('LAMBDA_DARTS_DATA', 'data'))
+    try: main(args.cells, args.size, args.epochs, args.strata, args.data or os.environ.get('LAMBDA_DARTS_DATA', 'data'))
     except (ValueError, FileNotFoundError) as e: sys.exit(f'error: {e}')
