@@ -110,11 +110,11 @@ def browser(tmp_path_factory):
         yield tab
 
 
-BOOK = '''from lambda_darts.config import make_config
-from lambda_darts.dashboard import Dashboard, Replay
-from lambda_darts.data import load_data
-from lambda_darts.explore import angles_explorer, flow_explorer, softmax_explorer
-from lambda_darts.search import Search''', 'softmax_explorer()', '''few = load_data((load_data().images[:400], load_data().labels[:400]))
+BOOK = '''from lambda_darts.search.config import make_config
+from lambda_darts.widgets.dashboard import Dashboard, Replay
+from lambda_darts.data.halves import load_data
+from lambda_darts.widgets.explore import angles_explorer, flow_explorer, softmax_explorer
+from lambda_darts.search.search import Search''', 'softmax_explorer()', '''few = load_data((load_data().images[:400], load_data().labels[:400]))
 search = Search(make_config(channels=2, cells=1, epochs=1000), few, 'run', 'cpu')
 Dashboard(search)'''
 
@@ -193,9 +193,9 @@ def test_widgets_fit_the_window(book, width):
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     "The folder of a small search"
-    from lambda_darts.config import make_config
-    from lambda_darts.data import load_data
-    from lambda_darts.search import Search
+    from lambda_darts.search.config import make_config
+    from lambda_darts.data.halves import load_data
+    from lambda_darts.search.search import Search
     digits = load_data()
     few = load_data((digits.images[:400], digits.labels[:400]))
     return Search(make_config(channels=2, epochs=2), few, tmp_path_factory.mktemp('run'), 'cpu', progress=False).run().out
@@ -207,7 +207,7 @@ def page(browser): return browser()
 
 @pytest.mark.parametrize('width', [390, 1280])
 def test_report_asks_nobody(page, run, width):
-    from lambda_darts.report import write_report
+    from lambda_darts.runs.report import write_report
     write_report(run)
     page.size(width)
     page.goto((run/'report.html').as_uri())

@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from lambda_darts import cli
+from lambda_darts.cli.commands import commands as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 SEARCH, RETRAIN, PREDICT, EXPORT = 'lambda_darts_search', 'lambda_darts_retrain', 'lambda_darts_predict', 'lambda_darts_export'
@@ -24,7 +24,7 @@ ARCH = '|skip_connect~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|avg_pool_3x3~2|'
 def command(name, *args):
     "The console script beside this Python, or what that script would do"
     script = Path(sys.executable).with_name(name)
-    start = [script] if script.exists() else [sys.executable, '-c', f'from lambda_darts.cli import {name}; {name}()']
+    start = [script] if script.exists() else [sys.executable, '-c', f'from lambda_darts.cli.commands import {name}; {name}()']
     return [*map(str, [*start, *args])]
 
 
@@ -53,7 +53,7 @@ def ok(name, *args, cwd):
 
 
 SESSION = '''import contextlib, io, json, sys, traceback
-from lambda_darts import cli
+from lambda_darts.cli.commands import commands as cli
 def one(name, *args):
     sys.argv, status, out, err = [name, *args], 0, io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

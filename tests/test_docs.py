@@ -52,16 +52,17 @@ def test_rendered_twice_is_the_same(copy): assert render(copy[0]) == copy[1]
 
 
 def test_site_is_complete(copy, pages):
-    books = sorted((copy[0]/'nbs').glob('[0-9]*.ipynb'))
-    exporting = [b for b in books if '#| default_exp' in b.read_text(encoding='utf-8')]
+    books = sorted((copy[0]/'nbs').glob('*/[0-9]*.ipynb'))
+    exporting = [b for b in books if not b.stem.startswith('0_') and '#| default_exp' in b.read_text(encoding='utf-8')]
     assert len(pages) == 1 + len(books) + 1 + len(exporting)
     for page, soup in pages.items():
         assert soup.find('h1') and soup.find('title').text, page
         assert len(soup.select('nav .here')) == (page != 'index.html'), page
-    last = pages[re.sub(r'^\d+[a-z]?_', '', books[-1].stem) + '.html']
-    assert [p.text for p in pages['index.html'].select('nav summary')][:4] == [
-        'I The argument', 'II The search', 'III The verdict', 'IV Experiments']
-    assert last.select_one('nav details[open] summary').text == 'IV Experiments'
+    last, opening = pages['experiments.cost.html'], [b for b in books if b.stem.startswith('0_')]
+    titles = [json.loads(b.read_text(encoding='utf-8'))['cells'][0]['source'][0].strip('# \n') for b in opening]
+    assert [p.text for p in pages['index.html'].select('nav summary')] == [*titles, 'Reference']
+    assert {b.parent.name for b in books} == {b.parent.name for b in opening}
+    assert last.select_one('nav details[open] summary').text == 'Experiments'
     assert last.select_one('footer [rel=prev]') and not last.select_one('footer [rel=next]')
 
 
@@ -99,16 +100,16 @@ def exported(file):
 
 
 def test_every_exported_name_has_an_entry(pages):
-    for file in sorted((ROOT/'lambda_darts').glob('[!_]*.py')):
-        have = {t['id'] for t in pages[f'api_{file.stem}.html'].select('.entry')}
+    for file in sorted((ROOT/'lambda_darts').glob('*/[!_]*.py')):
+        have = {t['id'] for t in pages[f'api_{file.parent.name}.{file.stem}.html'].select('.entry')}
         assert set(exported(file)) <= have, f'{file.stem}: {set(exported(file)) - have}'
 
 
 def test_an_entry_says_what_the_signature_says(pages):
-    entry = pages['api_regularizer.html'].find(id='AlignmentRegularizer')
+    entry = pages['api_theory.regularizer.html'].find(id='AlignmentRegularizer')
     rows = {r.td.text: [c.text for c in r.select('td')[1:]] for r in entry.select('.params tbody tr')}
     assert rows['kind'] == ['str', "'cosine'", "'cosine' (Λ) or 'sign' (its signed twin)"]
-    assert entry.select_one('.source')['href'] == 'regularizer.html#def-AlignmentRegularizer'
+    assert entry.select_one('.source')['href'] == 'theory.regularizer.html#def-AlignmentRegularizer'
     assert 'AlignmentRegularizer.__call__' in {a['href'].partition('#')[2] for a in entry.select('.returns a')}
 
 
@@ -150,11 +151,11 @@ def _private(): pass
 def test_names_in_prose_lead_to_their_documentation(tools):
     site = tools['pages'].Site()
     find, chapter = site.names.find, {c.name: c for c in site.book}
-    assert find('AlignmentRegularizer', chapter['index']) == 'api_regularizer.html#AlignmentRegularizer'
-    assert find('Search.run', chapter['index']) == 'api_search.html#Search.run'
-    assert find('alignment(grads)', chapter['alignment']) == 'api_alignment.html#alignment'
-    assert find('lambda_darts.core.set_seed', chapter['index']) == 'api_core.html#set_seed'
-    assert find('first', chapter['index']) is None and find('no_such_name', chapter['core']) is None  # a word is no name
+    assert find('AlignmentRegularizer', chapter['index']) == 'api_theory.regularizer.html#AlignmentRegularizer'
+    assert find('Search.run', chapter['index']) == 'api_search.search.html#Search.run'
+    assert find('alignment(grads)', chapter['theory.alignment']) == 'api_theory.alignment.html#alignment'
+    assert find('lambda_darts.core.state.set_seed', chapter['index']) == 'api_core.state.html#set_seed'
+    assert find('first', chapter['index']) is None and find('no_such_name', chapter['core.state']) is None  # a word is no name
 
 
 def test_hidden_cells_stay_hidden(tools, tmp_path):
@@ -163,29 +164,31 @@ def test_hidden_cells_stay_hidden(tools, tmp_path):
     outs = [nbformat.v4.new_output('stream', text=f'out {i}') for i in range(len(cells))]
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell('# T')] + [
         nbformat.v4.new_code_cell(c, outputs=[o]) for c, o in zip(cells, outs)])
-    nbformat.write(nb, tmp_path/'30_thing.ipynb')
-    chapter, render, files = tools['book'].Chapter(tmp_path/'30_thing.ipynb'), tools['render'], {}
+    nbformat.write(nb, tmp_path/'3_thing.ipynb')
+    chapter, render, files = tools['book'].Chapter(tmp_path/'3_thing.ipynb'), tools['render'], {}
     page = ''.join(render.code_cell(c, 's', [], chapter, lambda n: None, files) for c in chapter.nb.cells[1:])
     text = BeautifulSoup(page, 'html.parser').text
     assert [w for w in ('secret', 'quiet', 'mute', 'shown', 'default_exp', 'public', '#|') if w in text] == ['shown', 'public']
     assert re.findall(r'out \d', text) == ['out 1', 'out 2', 'out 5', 'out 6'] and 'imports' in text
-    assert chapter.exports == ['def public(): return 1', 'import os'] and chapter.part == ('IV', 'Experiments')
+    assert chapter.exports == ['def public(): return 1', 'import os']
 
 
 def test_errors_name_what_is_wrong(tools, copy):
     render, pages = tools['render'], tools['pages']
     with pytest.raises(ValueError, match='cannot be rendered'): render.mathml(r'\nosuchcommand x')
-    with pytest.raises(ValueError, match='no such chapter'): render.relink('99_nothing.ipynb', None, {})
-    with pytest.raises(ValueError, match='no such file'): render.relink('NOTHING.md', None, {})
+    with pytest.raises(ValueError, match='no such chapter'): render.relink('index.ipynb', copy[0], {})
+    with pytest.raises(ValueError, match='no such file'): render.relink('NOTHING.md', copy[0], {})
     with pytest.raises(ValueError, match='a.html links to b.html: there is no such page'):
         pages.check({'a.html': '<a href="b.html">'})
     with pytest.raises(ValueError, match='a.html links to #x: there is no such place'): pages.check({'a.html': '<a href="#x">'})
     with pytest.raises(ValueError, match='a.html links to f.png'): pages.check({'a.html': '<img src="f.png">'})
     pages.check({'a.html': '<a href="b.html#y">', 'b.html': '<p id="y"><a href="https://example.org">'})
-    shutil.copy2(copy[0]/'nbs/00_core.ipynb', copy[0]/'nbs/98_core.ipynb')
+    core = copy[0]/'nbs/0_core'
+    shutil.copy2(core/'1_files.ipynb', core/'8_files.ipynb')
+    said = '8_files.ipynb and 1_files.ipynb would both be core.files.html'
     try:
-        with pytest.raises(ValueError, match='98_core.ipynb and 00_core.ipynb would both be core.html'): tools['book'].read_book()
-    finally: (copy[0]/'nbs/98_core.ipynb').unlink()
+        with pytest.raises(ValueError, match=said): tools['book'].read_book()
+    finally: (core/'8_files.ipynb').unlink()
 
 
 def test_formulas(tools):
@@ -245,11 +248,11 @@ def test_on_a_phone(browse, pages):
     assert not [s['page'] for s in seen if s['wide'] > 390], 'these pages scroll sideways'
     assert not [r for s in seen for r in s['requests'] if not r.startswith(host)]
     assert {s['nav'] for s in seen} == {'none'}
-    assert 'saturation.html' in next(s['found'] for s in seen if s['page'] == 'index.html')[:3]
+    assert 'theory.saturation.html' in next(s['found'] for s in seen if s['page'] == 'index.html')[:3]
 
 
 def test_on_a_desk_light_and_dark(browse):
-    names = ['index.html', 'regularizer.html', 'api_regularizer.html']
+    names = ['index.html', 'theory.regularizer.html', 'api_theory.regularizer.html']
     light, dark = browse[1](1280, names), browse[1](1280, names, '--blink-settings=preferredColorScheme=0')
     assert not [s for s in light + dark if s['wide'] > 1280 or s['nav'] == 'none']
     assert {s['paper'] for s in light} == {'rgb(255, 255, 255)'} and {s['paper'] for s in dark} == {'rgb(21, 25, 30)'}

@@ -9,8 +9,8 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT/'tools'))
 import arms, experiment, gate, hears, outcomes
-from lambda_darts.data import load_data
-from lambda_darts.regularizer import AlignmentRegularizer
+from lambda_darts.data.halves import load_data
+from lambda_darts.theory.regularizer import AlignmentRegularizer
 
 TINY = dict(epochs=2, channels=2, cells=1, batch_size=8)
 

@@ -6,9 +6,11 @@ import pytest
 from fastcore.docments import docments
 
 ROOT = Path(__file__).resolve().parents[1]
-BOOKS = [ROOT/'index.ipynb', *sorted((ROOT/'nbs').glob('[0-9]*.ipynb'))]
-MODULES = sorted((ROOT/'lambda_darts').glob('[!_]*.py'))
-name = lambda p: p.stem
+BOOKS = [ROOT/'index.ipynb', *sorted((ROOT/'nbs').glob('*/[0-9]*.ipynb'))]
+MODULES = sorted((ROOT/'lambda_darts').glob('*/[!_]*.py'))
+
+
+def name(path): return f'{path.parent.name}.{path.stem}'
 
 
 def code_lines(src): return [l for l in src.splitlines() if l.strip() and not l.lstrip().startswith('#')]
@@ -46,7 +48,7 @@ def undocumented(o):
 
 @pytest.mark.parametrize('file', MODULES, ids=name)
 def test_exported_names_are_documented(file):
-    mod = importlib.import_module(f'lambda_darts.{file.stem}')
+    mod = importlib.import_module(f'lambda_darts.{name(file)}')
     assert mod.__doc__, 'the chapter has no `>` line after its title'
     named = [o for o in map(vars(mod).get, mod.__all__) if hasattr(o, '__qualname__')]  # functions and classes
     res = {o.__name__: undocumented(o) for o in named if o.__module__ == mod.__name__}

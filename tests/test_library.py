@@ -23,10 +23,10 @@ def module(book):
     return f'{CFG.lib_path.name}.{names[0]}' if names else None
 
 
-BOOKS = [b for b in sorted(CFG.nbs_path.glob('[0-9]*.ipynb')) if module(b)]
+BOOKS = [b for b in sorted(CFG.nbs_path.glob('*/[0-9]*.ipynb')) if module(b) and not module(b).endswith('__init__')]
 
 
-@pytest.mark.parametrize('book', BOOKS, ids=lambda b: b.stem)
+@pytest.mark.parametrize('book', BOOKS, ids=lambda b: f'{b.parent.name}/{b.stem}')
 def test_checks_hold_for_module(book):
     shell = CaptureShell(book)
     shell.run(TAKE % module(book))
@@ -36,5 +36,5 @@ def test_checks_hold_for_module(book):
 
 
 def test_every_module_has_a_chapter():
-    names = {f'{CFG.lib_path.name}.{p.stem}' for p in CFG.lib_path.glob('[!_]*.py')}
+    names = {f'{CFG.lib_path.name}.{p.parent.name}.{p.stem}' for p in CFG.lib_path.glob('*/[!_]*.py')}
     assert names == {module(b) for b in BOOKS}

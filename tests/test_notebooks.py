@@ -9,7 +9,7 @@ from nbdev.test import test_nb as run_nb  # renamed, or pytest takes it for a te
 
 ROOT = Path(__file__).resolve().parents[1]
 CFG = get_config(path=ROOT)
-BOOKS = [ROOT/'index.ipynb', *sorted(CFG.nbs_path.glob('[0-9]*.ipynb'))]
+BOOKS = [ROOT/'index.ipynb', *sorted(CFG.nbs_path.glob('*/[0-9]*.ipynb'))]
 FLAGS = set(CFG.tst_flags.split())
 
 
@@ -23,14 +23,14 @@ def has_flag(book, flag):
     return any(flag in c.directives_ for c in NBProcessor(book, process=True).nb.cells if c.cell_type == 'code')
 
 
-@pytest.mark.parametrize('book', BOOKS, ids=lambda b: b.stem)
+@pytest.mark.parametrize('book', BOOKS, ids=lambda b: f'{b.parent.name}/{b.stem}')
 def test_cpu(book):
     ok, _ = run_nb(book, skip_flags=FLAGS, basepath=ROOT)
     assert ok, f'{book.name} failed: see the traceback in stderr'
 
 
 @pytest.mark.skipif(not has_cuda(), reason='needs a CUDA device')
-@pytest.mark.parametrize('book', [b for b in BOOKS if has_flag(b, 'cuda')], ids=lambda b: b.stem)
+@pytest.mark.parametrize('book', [b for b in BOOKS if has_flag(b, 'cuda')], ids=lambda b: f'{b.parent.name}/{b.stem}')
 def test_cuda(book):
     ok, _ = run_nb(book, skip_flags=FLAGS, force_flags=['cuda'], basepath=ROOT)
     assert ok, f'{book.name} failed: see the traceback in stderr'

@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 INI = ConfigParser(delimiters=['='])
 INI.read(ROOT/'settings.ini', encoding='utf-8')
 CFG = INI['DEFAULT']
-MODULES = sorted(p.stem for p in (ROOT/'lambda_darts').glob('*.py') if p.stem != '__init__')
+MODULES = sorted(f'{p.parent.name}.{p.stem}' for p in (ROOT/'lambda_darts').glob('*/*.py'))
 
 
 def run(*cmd, **kwargs):
@@ -40,7 +40,7 @@ def test_every_module_imports(target):
     code = f'''import importlib, sys
 sys.path.insert(0, {str(target)!r})
 for m in {MODULES!r}:
-    m = importlib.import_module('lambda_darts.' + m)
+    m = importlib.import_module('lambda_darts.' + m.removesuffix('.__init__'))
     assert m.__file__.startswith({str(target)!r}), m.__file__
 '''
     run(sys.executable, '-I', '-c', code, cwd=target)

@@ -10,10 +10,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SEARCH = '''
 import os, sys, torch
 from pathlib import Path
-from lambda_darts.config import make_config
-from lambda_darts.data import load_data
-from lambda_darts.ranks import rank, ranks, world
-from lambda_darts.search import Search
+from lambda_darts.search.config import make_config
+from lambda_darts.data.halves import load_data
+from lambda_darts.core.ranks import rank, ranks, world
+from lambda_darts.search.search import Search
 
 def search(out, norm, **kw): # in double precision, on 66 + 66 digits: the last batch to be evaluated is short
     digits = load_data()

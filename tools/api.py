@@ -187,8 +187,8 @@ class Names:
         if not re.fullmatch(r'[\w.]+', text): return None
         text = text.removeprefix(f'{LIB}.') if (whole := text.startswith(f'{LIB}.')) else text
         if whole and text in self.api: return f'api_{text}.html'
-        mod, _, name = text.partition('.')
-        if mod in self.api and (e := self.known.get(name, {}).get(mod)): return e.url
+        for mod in self.api:
+            if text.startswith(f'{mod}.') and (e := self.known.get(text[len(mod) + 1:], {}).get(mod)): return e.url
         places = self.known.get(text, {})
         own = places.get(chapter.module) or places.get(chapter.imports.get(text.partition('.')[0]))
         if own: return own.url

@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lambda_darts.config import make_config
-from lambda_darts.core import atomic_path, frozen_statistics
-from lambda_darts.data import load_data
-from lambda_darts.genotype import NB201_OPS
-from lambda_darts.regularizer import AlignmentRegularizer
-from lambda_darts.search import Search
+from lambda_darts.search.config import make_config
+from lambda_darts.core.files import atomic_path
+from lambda_darts.core.state import frozen_statistics
+from lambda_darts.data.halves import load_data
+from lambda_darts.cells.genotype import NB201_OPS
+from lambda_darts.theory.regularizer import AlignmentRegularizer
+from lambda_darts.search.search import Search
 
 SCALE = dict(preset='paper', epochs=20, channels=8, cells=3, batch_size=64, alpha_lr=5e-4)  # for all arms alike
 SIZE = 8                                                                                    # pixels a side

@@ -1,13 +1,11 @@
 "The notebooks as a book: parts, chapters, their cells without what is hidden, and the code they export."
 import ast, re
-from functools import cached_property
 
 import nbformat
 from nbdev.config import get_config
 
 CFG = get_config()
 ROOT, LIB = CFG.config_path, CFG.lib_path.name
-PARTS = ((0, 'I', 'The argument'), (5, 'II', 'The search'), (14, 'III', 'The verdict'), (20, 'IV', 'Experiments'))
 HIDDEN = {'hide', 'default_exp', 'include: false'}
 NO_CODE, NO_OUTPUT = {'hide_input', 'echo: false'}, {'hide_output', 'output: false'}
 FOLDED = {'collapse_input', 'code-fold: true'}
@@ -54,40 +52,48 @@ def load(path):
 
 def imported(src):
     "name -> module of the library, for what the code imports from it"
-    found = re.findall(rf'^from (?:{LIB})?\.?(\w+) import (\([^)]*\)|.*)$', src, re.M)
+    found = re.findall(rf'^from {LIB}\.([\w.]+) import (\([^)]*\)|.*)$', src, re.M)
     return {n: mod for mod, names in found for n in re.findall(r'\w+', names)}
 
 
 class Chapter:
-    "One notebook: `number` and `name` from its file name, `part`, `title`, `lead` (the `>` line), cells"
+    "One notebook: `folder` and `name` from its path, `part`, `title`, `lead` (the `>` line), cells"
     def __init__(self, path):
         self.path, self.nb = path, load(path)
-        self.number, self.name = re.fullmatch(r'(?:(\d+[a-z]?)_)?(.*)', path.stem).groups(default='')
+        self.folder = path.parent if path.parent.parent == CFG.nbs_path else None  # None for the front door
+        name, package = bare(path.stem), bare(self.folder.name) if self.folder else ''
+        self.opens = path.stem == f'0_{package}'
+        self.name = f'{package}.{name}' if package and not self.opens else name
         self.page = f'{self.name}.html'
         text = '\n'.join(c.source for c in self.nb.cells if c.cell_type == 'markdown')
-        if not (title := re.search(r'^# (.*)$', text, re.M)): raise ValueError(f'{path.name}: a chapter begins with "# Title"')
+        if not (title := re.search(r'^# (.*)$', text, re.M)):
+            raise ValueError(f'{path.name}: a chapter begins with "# Title"')
         self.title = title[1]
         self.lead = next(iter(re.findall(r'^> (.*)$', text, re.M)), '')
         raw = [c for c in nbformat.read(path, 4).cells if c.cell_type == 'code']
         self.imports = imported('\n'.join(c.source for c in raw))
         self.exports = [plain(c.source) for c in raw if {'export', 'exports'} & flags(c)]
         self.public = set()  # names that it documents, see api.py
-        self.module = next((m for c in raw for m in re.findall(r'^#\|\s*default_exp (\w+)', c.source, re.M)), '')
-
-    @cached_property
-    def part(self):
-        "(numeral, title) of its part; None for the front door"
-        if not self.number: return None
-        return [p[1:] for p in PARTS if p[0] <= int(re.match(r'\d+', self.number)[0])][-1]
+        module = next((m for c in raw for m in re.findall(r'^#\|\s*default_exp ([\w.]+)', c.source, re.M)), '')
+        self.module = '' if module.endswith('__init__') else module  # a face defines nothing of its own
+        self.part = ''  # the title of the page that opens its folder, see `read_book`
 
     @property
     def api_page(self): return f'api_{self.module}.html'
 
 
+def bare(stem): return re.sub(r'^\d+[a-z]?_', '', stem)
+
+
+def notebooks(): return sorted(CFG.nbs_path.glob('[0-9e]*/[0-9]*.ipynb'))
+
+
 def read_book():
     "Every chapter in order, the front door first; ValueError where two would have the same page"
-    book = [Chapter(p) for p in (ROOT/CFG.readme_nb, *sorted(CFG.nbs_path.glob('[0-9]*.ipynb')))]
-    seen = {}
+    book, seen = [Chapter(p) for p in (ROOT/CFG.readme_nb, *notebooks())], {}
+    for c in book:
+        if c.folder: c.part = next((o.title for o in book if o.opens and o.folder == c.folder), '')
+        if c.folder and not c.part: raise ValueError(f'{c.folder.name} has no page that opens it')
     for c in book:
         if c.page in seen: raise ValueError(f'{c.path.name} and {seen[c.page]} would both be {c.page}: rename one')
         seen[c.page] = c.path.name

@@ -9,10 +9,10 @@ from book import CFG, ROOT
 
 def readme():
     "README.md and its pictures"
-    nb, stems = book.load(ROOT/CFG.readme_nb), {p.stem: p.name for p in CFG.nbs_path.glob('*.ipynb')}
+    nb = book.load(ROOT/CFG.readme_nb)
     for c in nb.cells:
         if c.cell_type == 'markdown':
-            c.source = re.sub(r'\]\(([^)\s]+)\)', lambda m: f']({render.relink(m[1], CFG.nbs_path.name, stems)})', c.source)
+            c.source = re.sub(r'\]\(([^)\s]+)\)', lambda m: f']({render.relink(m[1], ROOT, None)})', c.source)
     body, res = MarkdownExporter().from_notebook_node(nb, {'output_files_dir': 'index_files', 'unique_key': 'index'})
     body = re.sub(r'!\[\w+\](?=\(index_files/index_(\d+)_)', lambda m: f'![{nb.cells[int(m[1])].metadata["alt"]}]', body)
     body = re.sub(r'<style.*?</style>\n?', '', body, flags=re.S)  # GitHub shows it as text

@@ -4,7 +4,7 @@
 
 It is an example and no evidence: one seed, a twentieth of CIFAR-10 at 16×16 pixels, 30 epochs, the quick preset with two
 cells per stage. cifar10_small.npz and nasbench201.csv.gz are read from the folder that LAMBDA_DARTS_DATA names. The searches
-work in runs/example (about a quarter of an hour on one thread) and go on there; what is stored in nbs/results/example is
+work in runs/example (about a quarter of an hour on one thread) and go on there; what is stored in nbs/experiments/results/example is
 their histories, the layer gradients at the start and at both ends (mean over an epoch of training images), and about.json.
 """
 import os
@@ -18,13 +18,13 @@ import torch
 import torch.nn.functional as F
 from record import ROOT, about
 
-from lambda_darts.config import make_config
-from lambda_darts.core import write_text
-from lambda_darts.data import load_data
-from lambda_darts.genotype import NB201_OPS
-from lambda_darts.search import Search
+from lambda_darts.search.config import make_config
+from lambda_darts.core.files import write_text
+from lambda_darts.data.halves import load_data
+from lambda_darts.cells.genotype import NB201_OPS
+from lambda_darts.search.search import Search
 
-RESULTS, RUNS = ROOT/'nbs'/'results'/'example', ROOT/'runs'/'example'
+RESULTS, RUNS = ROOT/'nbs'/'experiments'/'results'/'example', ROOT/'runs'/'example'
 
 
 def searched(name, data, table, until=None, **given):

@@ -7,7 +7,7 @@ The arms are the table ARMS in tools/arms.py. FOLDER holds cifar10.npz (32×32) 
 halves of NAS-Bench-201 (nasbench201.csv.gz, nasbench201_splits.npz) lie there too, or in the folder that the variable
 LAMBDA_DARTS_DATA names.
 The run works in runs/figure1/ARM-sSEED and goes on there where it was broken off. At the end its history stands in
-nbs/results/figure1/ARM-sSEED.csv; its row in index.csv there says `unfinished` until then.
+nbs/experiments/results/figure1/ARM-sSEED.csv; its row in index.csv there says `unfinished` until then.
 """
 import os
 
@@ -24,9 +24,9 @@ from hears import write_hears
 from outcomes import with_outcomes
 from record import ROOT, facts
 
-from lambda_darts.core import write_text
+from lambda_darts.core.files import write_text
 
-RESULTS = ROOT/'nbs'/'results'/'figure1'
+RESULTS = ROOT/'nbs'/'experiments'/'results'/'figure1'
 RUNS = ROOT/'runs'/'figure1'
 
 

@@ -16,13 +16,13 @@ import torch.nn.functional as F
 from arms import cifar, shared
 from record import about
 
-from lambda_darts.bilevel import evaluate
-from lambda_darts.core import write_text
-from lambda_darts.genotype import Genotype
-from lambda_darts.nasbench import NASBench201
-from lambda_darts.network import params  # and with it `Genotype.build`
+from lambda_darts.search.step import evaluate
+from lambda_darts.core.files import write_text
+from lambda_darts.cells.genotype import Genotype
+from lambda_darts.cells.nasbench import NASBench201
+from lambda_darts.networks.network import params  # and with it `Genotype.build`
 
-RESULTS = Path(__file__).resolve().parents[1]/'nbs'/'results'/'gate'
+RESULTS = Path(__file__).resolve().parents[1]/'nbs'/'experiments'/'results'/'gate'
 ALL_SKIP = '|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|'
 
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from arms import moments, network_file, probs_line
 
-from lambda_darts.alignment import alignment
-from lambda_darts.core import write_text
-from lambda_darts.genotype import NB201_OPS
+from lambda_darts.theory.alignment import alignment
+from lambda_darts.core.files import write_text
+from lambda_darts.cells.genotype import NB201_OPS
 
 BATCHES, AVERAGED = 128, (1, 4, 16, 64, 128)
 

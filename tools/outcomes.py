@@ -2,7 +2,7 @@
 import pandas as pd
 import torch
 
-from lambda_darts.genotype import NB201_OPS
+from lambda_darts.cells.genotype import NB201_OPS
 
 
 def read_probs(line):

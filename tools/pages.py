@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 import api, render
 from book import CFG, LIB, ROOT, read_book
+from render import address
 
 TOOLS = Path(__file__).parent
 ICON = ("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Cpath d='M5 28 16 4l11 24' "
@@ -37,7 +38,7 @@ class Site:
     "All pages in memory: `files` is name -> text or bytes"
     def __init__(self):
         self.book, self.files, self.index = read_book(), {}, []
-        self.pages = {c.path.stem: c.page for c in self.book}
+        self.pages = {address(c.path): c.page for c in self.book}
         self.api = api.read_api(self.book)
         self.names = api.Names(self.api)
         self.toc = {}
@@ -63,13 +64,13 @@ class Site:
         "The parts of the book and the reference, that of `page` open, the sections of `page` below its title"
         parts = {}
         for c in self.book:
-            if c.part: parts.setdefault(c.part, []).append((c.page, f'<small>{c.number}</small> {text(c.title)}'))
-        parts['', 'Reference'] = [('api.html', 'All names')] + [(f'api_{m}.html', m) for m in self.api]
+            if c.part: parts.setdefault(c.part, []).append((c.page, text(c.title)))
+        parts['Reference'] = [('api.html', 'All names')] + [(f'api_{m}.html', m) for m in self.api]
         res = ''
-        for (numeral, title), links in parts.items():
-            opened = ' open' if page in dict(links) or page == 'index.html' and numeral else ''
+        for title, links in parts.items():
+            opened = ' open' if page in dict(links) or page == 'index.html' and title != 'Reference' else ''
             items = ''.join(self.nav_item(url, shown, page) for url, shown in links)
-            res += f'<details{opened}><summary><small>{numeral}</small> {title}</summary><ul>{items}</ul></details>\n'
+            res += f'<details{opened}><summary>{text(title)}</summary><ul>{items}</ul></details>\n'
         return res
 
     def nav_item(self, url, shown, page):
@@ -87,19 +88,19 @@ class Site:
 
     def chapter(self, c):
         "The cells of a chapter; its headings and its prose go into the index"
-        r = render.Renderer(lambda name: self.names.find(name, c), self.pages)
+        r = render.Renderer(lambda name: self.names.find(name, c), self.pages, c.path.parent)
         try: cells = [self.cell(c, i, cell, r) for i, cell in enumerate(c.nb.cells)]
         except ValueError as e: raise ValueError(f'{c.path.name}: {e}') from e
         self.toc[c.page] = r.headings
         body = ''.join(cells)
-        self.enter(c.page, c.number, ''.join(x for x in cells if x.startswith('<section')))
-        where = f'<p class="where">{c.part[0]} · {c.part[1]} <span>{c.number}</span></p>' if c.part else ''
+        self.enter(c.page, c.part, ''.join(x for x in cells if x.startswith('<section')))
+        where = f'<p class="where">{text(c.part)}</p>' if c.part else ''
         return where + body.replace('</blockquote>', f'</blockquote>{self.about(c)}', 1)
 
     def about(self, c):
         "Where the chapter's module and its notebook are"
         if not c.part: return ''
-        notebook = f'{CFG.git_url}/blob/{CFG.branch}/{CFG.nbs_path.name}/{c.path.name}'
+        notebook = f'{CFG.git_url}/blob/{CFG.branch}/{c.path.relative_to(ROOT).as_posix()}'
         module = f'<a href="{c.api_page}"><code>{LIB}.{c.module}</code></a> · ' if c.module else ''
         return f'<p class="about">{module}<a href="{notebook}">notebook</a></p>'
 
@@ -110,12 +111,12 @@ class Site:
         def find(name): return self.names.find(name, c) if name in c.imports or name in c.public else None
         return render.code_cell(cell, f'{c.name}_{i}', here, c, find, self.files) + '\n'
 
-    def enter(self, page, number, body):
-        "Into the search index: per section its page's number, title, address and words"
+    def enter(self, page, part, body):
+        "Into the search index: per section its part, title, address and words"
         for piece in re.split(r'(?=<h[1-3] )', body):
             if not (m := re.match(r'<h(\d) id="([^"]*)">(.*?)(?: <a class="anchor".*?)?</h\1>', piece, re.S)): continue
             url = page if m[1] == '1' else f'{page}#{m[2]}'
-            self.index.append([number, words_with_math(m[3]), url, render.words(piece[m.end():])])
+            self.index.append([part, words_with_math(m[3]), url, render.words(piece[m.end():])])
 
     def overview(self):
         "Every public name with the first line of its documentation"
@@ -137,7 +138,7 @@ class Site:
         self.toc[c.api_page] = [(2, e.name, text(e.name)) for e in es if not e.owner]
         self.index += [[mod, e.name, e.url, first(e.doc)] for e in es]
         head = (f'<p class="where">Reference</p><h1><code>{LIB}.{mod}</code></h1><blockquote>{self.line(c, c.lead)}</blockquote>'
-                f'<p class="about">chapter <a href="{c.page}">{c.number} {text(c.title)}</a></p>')
+                f'<p class="about">chapter <a href="{c.page}">{text(c.title)}</a></p>')
         return head + ''.join(map(self.entry, es)) + ('' if es else '<p>This chapter exports no public name.</p>')
 
     def entry(self, e):

@@ -1,5 +1,5 @@
 "Cells as HTML: Markdown whose formulas are MathML, highlighted code, outputs with their pictures as files."
-import base64, html, re, struct, unicodedata
+import base64, html, os, re, struct, unicodedata
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -82,17 +82,20 @@ def calls(shown, find):
     return re.sub(r'<span class="n">(\w+)</span>(?=<span class="p">\()', to, shown)
 
 
-def relink(url, place, pages):
-    "Where `url` of a notebook points in the site (`place` None) or in README.md, which links notebooks below `place`"
+def address(path): return Path(os.path.relpath(path, ROOT)).as_posix()  # below the project's folder
+
+
+def relink(url, folder, pages):
+    "Where `url` of a notebook in `folder` points: within the site by `pages` (address -> page), in README.md with None"
     if re.match(r'[a-z]+:|#', url): return url
     file, _, frag = url.partition('#')
-    stem = Path(file).stem
-    if not file.endswith('.ipynb'):
-        url, file = (re.sub(r'^(\.\./)+', '', u) for u in (url, file))
-        if not (ROOT/file).exists(): raise ValueError(f'link to {url}: there is no such file')
-        return url if place else f'{CFG.git_url}/blob/{CFG.branch}/{url}'
-    if stem not in pages: raise ValueError(f'link to {url}: there is no such chapter')
-    return f'{place}/{stem}.ipynb' if place else pages[stem] + (f'#{frag}' if frag else '')
+    place = address(folder/file)
+    tail = f'#{frag}' if frag else ''
+    if not (ROOT/place).exists(): raise ValueError(f'link to {url}: there is no such file')
+    if pages is None: return place + tail
+    if not file.endswith('.ipynb'): return f'{CFG.git_url}/blob/{CFG.branch}/{place}{tail}'
+    if place not in pages: raise ValueError(f'link to {url}: there is no such chapter')
+    return pages[place] + tail
 
 
 def unlinked(text): return re.sub(r'</?a\b[^>]*>', '', text)
@@ -105,9 +108,9 @@ def words(text):
 
 class Renderer(IPythonRenderer):
     "Markdown with MathML, links from names to their documentation and between chapters, tables in a box of their own"
-    def __init__(self, find, pages, escape=False):
+    def __init__(self, find, pages, folder=ROOT, escape=False):
         super().__init__(escape=escape)
-        self.find, self.pages, self.ids, self.headings = find, pages, set(), []
+        self.find, self.pages, self.folder, self.ids, self.headings = find, pages, folder, set(), []
 
     def inline_math(self, body): return mathml(body)
     def block_math(self, body): return f'<span class="math">{mathml(body, "block")}</span>'
@@ -124,7 +127,8 @@ class Renderer(IPythonRenderer):
         url, shown = self.find(text), f'<code>{html.escape(text, quote=False)}</code>'
         return f'<a class="name" href="{url}">{shown}</a>' if url else shown
 
-    def link(self, text, url, title=None): return f'<a href="{html.escape(relink(url, None, self.pages))}">{unlinked(text)}</a>'
+    def link(self, text, url, title=None):
+        return f'<a href="{html.escape(relink(url, self.folder, self.pages))}">{unlinked(text)}</a>'
 
     def heading(self, text, level, **attrs):
         "With an address: the text with dashes, as Jupyter has it"
