@@ -16,8 +16,8 @@ from lambda_darts.cells.genotype import NB201_OPS
 from lambda_darts.theory.regularizer import AlignmentRegularizer
 from lambda_darts.search.search import Search
 
-SCALE = dict(preset='paper', epochs=20, channels=8, cells=3, batch_size=64, alpha_lr=5e-4)  # for all arms alike
-SIZE = 8                                                                                    # pixels a side
+SCALE = dict(preset='paper', epochs=20, channels=8, cells=2, batch_size=64, alpha_lr=5e-4)  # for all arms alike
+SIZE = 16                                                                                   # pixels a side
 ARMS = {  # arm -> what differs from Λ as published: settings of `make_config`, and those of VARIED
     'darts': dict(regularizer='none'),
     'lambda': dict(),
