@@ -6,7 +6,7 @@ imports that it has there. What a reader runs is the same code, since export and
 Two things could still differ in the notebook, and are held here: a name comes into a check when the cell that exports
 it is reached, not before, as for the reader; and no check gives a name of the module to something else
 (`rebound` in test_rules.py)."""
-import ast, filecmp, functools, importlib, importlib.metadata, os, platform, re, shutil, subprocess, sys
+import filecmp, functools, importlib, importlib.metadata, os, platform, re, shutil, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -15,18 +15,10 @@ from execnb.shell import CaptureShell
 from fastcore.xtras import working_directory
 from nbdev.process import NBProcessor
 
-from chapters import BOOK, CFG, EXPORT, LIB, ROOT, python
+from chapters import BOOK, CFG, EXPORT, LIB, ROOT, bound
 
 FLAGS = set(CFG.tst_flags.split())
 FRESH = torch.random.default_generator.initial_seed()  # in a process that has set no seed
-
-
-def bound(source):
-    "The names that the code of an export cell gives a value"
-    for n in ast.parse(python(source)).body:
-        if isinstance(n, (ast.FunctionDef, ast.ClassDef)): yield n.name
-        elif isinstance(n, (ast.Import, ast.ImportFrom)): yield from ((a.asname or a.name).split('.')[0] for a in n.names)
-        else: yield from (v.id for v in ast.walk(n) if isinstance(v, ast.Name) and isinstance(v.ctx, ast.Store))
 
 
 def shown(cell):
@@ -63,8 +55,7 @@ class Ran:
 
 
 run = functools.cache(Ran)
-each_chapter = pytest.mark.parametrize(
-    'chapter', [pytest.param(c, marks=pytest.mark.xdist_group(str(c))) for c in BOOK], ids=str)
+each_chapter = pytest.mark.parametrize('chapter', BOOK, ids=str)
 
 
 @each_chapter

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from fastcore.docments import docments
 
-from chapters import BOOK, CHAPTERS, FACES, FLOORS, LIB, MODULES, ROOT, Cell, Chapter, imports, python
+from chapters import (BOOK, CHAPTERS, FACES, FLOORS, LIB, MODULES, ROOT, Cell, Chapter, bound, imports,
+                      patched)
 
 # What is known to offend: rule -> places. It may only shrink: a clean place in it is an error.
 OFFENDERS = dict(
@@ -122,15 +123,12 @@ def private(place):
     return names + [ast.unparse(n) for n in taken]
 
 
-def decorated(fn, name): return any(ast.unparse(d).split('(')[0] == name for d in fn.decorator_list)
-
-
 def patches(place):
     "Methods that are patched on a class of another package"
     tree = ast.parse(place.source)
     own = {n.name for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
     own |= {i.bound for i in imports(place.source, place.package) if i.module.split('.')[0] == place.package}
-    methods = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and decorated(n, 'patch')]
+    methods = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and patched(n)]
     owners = {m.name: re.findall(r'\w+', ast.unparse(m.args.args[0].annotation)) for m in methods}
     return [f'{c}.{method}' for method, classes in owners.items() for c in classes if c not in own]
 
@@ -230,18 +228,9 @@ def numbered(place):
 def rebound(place):
     """Names of the module that a check gives to something else: in the notebook what is exported would use that then,
     in the module it would not"""
-    def bound(source):
-        kinds, tree = (ast.FunctionDef, ast.ClassDef), ast.parse(source)
-        local = {id(x) for f in ast.walk(tree) if isinstance(f, (*kinds, ast.Lambda, ast.comprehension)) for x in ast.walk(f)}
-        names = {n.name for n in tree.body if isinstance(n, kinds) and not decorated(n, 'patch')}
-        stored = [n for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
-        return names | {n.id for n in stored if id(n) not in local}
-    def taken(source):
-        return {(a.asname or a.name).split('.')[0] for n in ast.parse(source).body
-                if isinstance(n, (ast.Import, ast.ImportFrom)) for a in n.names}
-    exported = '\n'.join(python(c.source) for c in place.chapter.code if c.exported)
-    names, found = bound(exported) | taken(exported), [c for c in place.chapter.code if not c.exported]
-    return [f'{c.id}: {n}' for c in found for n in sorted(names & bound(python(c.source)))]
+    exported = bound('\n'.join(c.source for c in place.chapter.code if c.exported))
+    checks = [c for c in place.chapter.code if not c.exported]
+    return [f'{c.id}: {n}' for c in checks for n in sorted(exported & bound(c.source, imported=False))]
 
 
 RULES = {  # what is looked at, and sources that offend
