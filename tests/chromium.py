@@ -105,11 +105,13 @@ def tabs(home):
     "A function that opens a tab of a Chromium, whose files are in `home` and which finds no host but this one"
     args = [CHROMIUM, '--headless=new', '--remote-debugging-port=0', f'--user-data-dir={home}', '--disable-gpu',
             '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-            '--disable-sync', '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', 'about:blank']
+            '--disable-sync', '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+            'about:blank']
     if os.geteuid() == 0: args.insert(1, '--no-sandbox')  # as in a container
     def port(): return (home/'DevToolsActivePort').is_file() and (home/'DevToolsActivePort').read_text().split()
     with started(args, home/'log', env={**os.environ, 'HOME': str(home)}):
         address = f'http://127.0.0.1:{until(port, 60, "Chromium")[0]}/json/new'
         def tab():
-            with urlopen(Request(address, method='PUT'), timeout=10) as r: return Page(json.load(r)['webSocketDebuggerUrl'])
+            with urlopen(Request(address, method='PUT'), timeout=30) as r: opened = json.load(r)
+            return Page(opened['webSocketDebuggerUrl'])
         yield tab

@@ -1,4 +1,4 @@
-"What every test starts from: this checkout's library in one thread, also in the processes it starts, put back afterwards."
+"What every test starts from: this checkout's library in one thread, also in the processes that it starts."
 import os, shutil, subprocess, sys
 from pathlib import Path
 

@@ -14,7 +14,8 @@ pytestmark = NEEDED
 
 BOOK = '''from lambda_darts.data import load_data
 from lambda_darts.search import Search, make_config
-from lambda_darts.widgets import Dashboard, softmax_explorer''', 'softmax_explorer()', '''few = load_data((load_data().images[:400], load_data().labels[:400]))
+from lambda_darts.widgets import Dashboard, softmax_explorer''', 'softmax_explorer()', '''digits = load_data()
+few = load_data((digits.images[:400], digits.labels[:400]))
 search = Search(make_config(channels=2, cells=1, epochs=1000), few, 'run', 'cpu')
 Dashboard(search)'''
 
@@ -108,7 +109,8 @@ def run(tmp_path_factory):
     from lambda_darts.search.search import Search
     digits = load_data()
     few = load_data((digits.images[:400], digits.labels[:400]))
-    return Search(make_config(channels=2, epochs=2), few, tmp_path_factory.mktemp('run'), 'cpu', progress=False).run().out
+    out = tmp_path_factory.mktemp('run')
+    return Search(make_config(channels=2, epochs=2), few, out, 'cpu', progress=False).run().out
 
 
 @pytest.fixture(scope='module')

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def render(root):
     "Run tools/docs.py in `root`; the bytes of everything it wrote"
-    subprocess.run([sys.executable, 'tools/docs.py'], cwd=root, check=True, env={**os.environ, 'PYTHONHASHSEED': 'random'})
+    env = {**os.environ, 'PYTHONHASHSEED': 'random'}
+    subprocess.run([sys.executable, 'tools/docs.py'], cwd=root, check=True, env=env)
     files = [root/'README.md', *(root/'index_files').glob('*'), *(p for p in (root/'_docs').rglob('*') if p.is_file())]
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in files}
 
@@ -31,7 +32,8 @@ def copy(tmp_path_factory):
 @pytest.fixture(scope='module')
 def pages(copy):
     "file name -> parsed page"
-    return {p.name: BeautifulSoup(p.read_text(encoding='utf-8'), 'html.parser') for p in (copy[0]/'_docs').glob('*.html')}
+    files = (copy[0]/'_docs').glob('*.html')
+    return {p.name: BeautifulSoup(p.read_text(encoding='utf-8'), 'html.parser') for p in files}
 
 
 @pytest.fixture
@@ -156,7 +158,8 @@ def test_names_in_prose_lead_to_their_documentation(tools):
     assert find('Search.run', chapter['index']) == 'api_search.search.html#Search.run'
     assert find('alignment(grads)', chapter['theory.alignment']) == 'api_theory.alignment.html#alignment'
     assert find('lambda_darts.core.state.set_seed', chapter['index']) == 'api_core.state.html#set_seed'
-    assert find('first', chapter['index']) is None and find('no_such_name', chapter['core.state']) is None  # a word is no name
+    assert find('first', chapter['index']) is None  # a word is no name
+    assert find('no_such_name', chapter['core.state']) is None
 
 
 def test_hidden_cells_stay_hidden(tools, tmp_path):
@@ -167,9 +170,10 @@ def test_hidden_cells_stay_hidden(tools, tmp_path):
         nbformat.v4.new_code_cell(c, outputs=[o]) for c, o in zip(cells, outs)])
     nbformat.write(nb, tmp_path/'3_thing.ipynb')
     chapter, render, files = tools['book'].Chapter(tmp_path/'3_thing.ipynb'), tools['render'], {}
-    page = ''.join(render.code_cell(c, 's', [], chapter, lambda n: None, files) for c in chapter.nb.cells[1:])
+    page = ''.join(render.code_cell(c, 's', [], chapter, lambda n: None, files, None) for c in chapter.nb.cells[1:])
     text = BeautifulSoup(page, 'html.parser').text
-    assert [w for w in ('secret', 'quiet', 'mute', 'shown', 'default_exp', 'public', '#|') if w in text] == ['shown', 'public']
+    words = 'secret', 'quiet', 'mute', 'shown', 'default_exp', 'public', '#|'
+    assert [w for w in words if w in text] == ['shown', 'public']
     assert re.findall(r'out \d', text) == ['out 1', 'out 2', 'out 5', 'out 6'] and 'imports' in text
     assert chapter.exports == ['def public(): return 1', 'import os']
 
@@ -181,12 +185,21 @@ def test_errors_name_what_is_wrong(tools, copy, monkeypatch):
     with pytest.raises(ValueError, match='no such file'): render.relink('NOTHING.md', copy[0], {})
     with pytest.raises(ValueError, match='a.html links to b.html: there is no such page'):
         pages.check({'a.html': '<a href="b.html">'})
-    with pytest.raises(ValueError, match='a.html links to #x: there is no such place'): pages.check({'a.html': '<a href="#x">'})
+    with pytest.raises(ValueError, match='a.html links to #x: there is no such place'):
+        pages.check({'a.html': '<a href="#x">'})
     with pytest.raises(ValueError, match='a.html links to f.png'): pages.check({'a.html': '<img src="f.png">'})
     pages.check({'a.html': '<a href="b.html#y">', 'b.html': '<p id="y"><a href="https://example.org">'})
-    book = tools['book']
-    monkeypatch.setattr(book, 'notebooks', lambda: [copy[0]/'nbs/0_core'/f'{n}.ipynb' for n in ('0_core', '1_files', '1_files')])
-    with pytest.raises(ValueError, match='1_files.ipynb and 1_files.ipynb would both be core.files.html'): book.read_book()
+    twice = [copy[0]/'nbs/0_core'/f'{n}.ipynb' for n in ('0_core', '1_files', '1_files')]
+    monkeypatch.setattr(tools['book'], 'notebooks', lambda: twice)
+    with pytest.raises(ValueError, match='1_files.ipynb and 1_files.ipynb would both be core.files.html'):
+        tools['book'].read_book()
+
+
+def test_outputs_in_markdown_are_rendered(tools, copy, pages):
+    render, out = tools['render'], nbformat.v4.new_output('display_data', {'text/markdown': '| a |\n|---|\n| *b* |'})
+    shown = BeautifulSoup(render.output(out, 's', 'alt', {}, render.Renderer(lambda n: None, {}, copy[0])), 'html.parser')
+    assert shown.select_one('table td em').text == 'b' and '|' not in shown.text
+    assert pages['index.html'].select_one('.outputs table a')['href'].endswith('.html')
 
 
 def test_formulas(tools):

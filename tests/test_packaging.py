@@ -15,7 +15,8 @@ MODULES = sorted(f'{p.parent.name}.{p.stem}' for p in (ROOT/'lambda_darts').glob
 
 def run(*cmd, **kwargs):
     env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
-    res = subprocess.run(list(map(str, cmd)), env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs)
+    streams = dict(text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    res = subprocess.run(list(map(str, cmd)), env=env, **streams, **kwargs)
     assert res.returncode == 0, res.stdout
     return res.stdout
 

@@ -31,7 +31,7 @@ def plain(src): return re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip()
 def tags(fl, src):
     "What a code cell is: exported, without source, folded (`code`, `imports`)"
     res = [t for t, among in (('export', EXPORT), ('hide_input', NO_CODE), ('code', FOLDED)) if among & fl]
-    return res + ['imports']*only_imports(src)
+    return [*res, 'imports'] if only_imports(src) else res
 
 
 def load(path):
