@@ -36,7 +36,7 @@ def face(package:str, # as it is imported
 
 # %% ../../nbs/0_core/0_core.ipynb #4ec981f4
 face('lambda_darts.core',
-     files='atomic_path home_path write_text',
+     files='atomic_path duration first_line home_path need plural write_text',
      state='Draws drawing frozen_statistics get_device replay set_seed undisturbed',
      ranks='rank ranks world',
      conv='Conv2d',
