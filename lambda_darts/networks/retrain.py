@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
-from ..search.step import evaluate
+from ..runs.history import evaluate
 from ..core.files import home_path, write_text
 from ..core.state import Draws, default_dtype, drawing, get_device, own_draws, undisturbed
 from ..data.halves import Data, load_data

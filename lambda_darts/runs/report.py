@@ -15,7 +15,8 @@ import pandas as pd
 from .page import charts
 from ..search.config import Config, make_config
 from ..core.files import home_path, write_text
-from .diagnosis import RULES, diagnose, read_history
+from .diagnosis import RULES, diagnose
+from .history import read_history
 from ..cells.svg import FAMILIES, _INK, _PALE, _PAPER, _SHADE, _SOFT
 from ..cells.genotype import Genotype, read_genotype
 from ..data.sources import SETS

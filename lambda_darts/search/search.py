@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 from tqdm.auto import tqdm
-from .step import alpha_step, evaluate, optimizers, ramp, unrolled_alpha_step, weight_step
+from .step import alpha_step, optimizers, ramp, unrolled_alpha_step, weight_step
 from .compiled import compiled
 from .config import Config, check_config, make_config, published_split
 from ..core.files import home_path, write_text
@@ -26,13 +26,14 @@ from ..runs.folder import RunFolder
 from ..cells.genotype import Genotype, read_genotype
 from .identity import search_content
 from .methods import get_method, stopping
+from .probe import top_curvature
 from ..cells.nasbench import NASBench201
 from ..core.norm import sync_norm
 from .perturbation import select
 from ..core.ranks import check_share, first, mean_over_ranks, own_noise, part, world
 from ..theory.regularizer import AlignmentRegularizer
 from ..runs.report import write_report
-from ..runs.history import agree, check_finite, meters, standing, summary_writer, top_curvature
+from ..runs.history import agree, check_finite, evaluate, meters, standing, summary_writer
 from ..cells.spaces import get_space
 from ..cells.supernet import Supernet
 
