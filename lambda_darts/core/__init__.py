@@ -41,4 +41,5 @@ face('lambda_darts.core',
      ranks='rank ranks world',
      conv='Conv2d',
      norm='BatchNorm2d',
+     count='LiveBytes multiply_adds',
      recompute='recompute')
