@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 from ..core.count import LiveBytes, multiply_adds
 from ..core.state import drawing, full_float32, undisturbed
-from ..cells.operations import SharedFan
+from ..cells.fans import SharedFan
 from .search import Search
 from ..cells.supernet import Supernet
 
