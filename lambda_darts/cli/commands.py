@@ -24,7 +24,7 @@ from ..search.config import make_config, published_split
 from ..core.files import home_path, write_text
 from ..data.halves import load_data
 from ..runs.diagnosis import explain
-from ..cells.svg import save_picture
+from ..cells.drawing import save_drawing
 from ..search.estimate import memory_advice
 from ..cells.genotype import read_genotype
 from ..cells.nasbench import NASBench201
@@ -195,7 +195,7 @@ def lambda_darts_draw(
     cell:str,             # a NAS-Bench-201 string, a genotype.json, or a run's folder
     out:str='cell.svg'):  # the picture, .svg or .png
     "Draw a cell"
-    save_picture(read_genotype(cell), out)
+    save_drawing(read_genotype(cell), out)
     print(out)
 
 # %% ../../nbs/9_cli/1_commands.ipynb #893b9357

@@ -20,7 +20,7 @@ from ..runs.history import evaluate
 from ..core.files import home_path, write_text
 from ..core.state import Draws, default_dtype, drawing, get_device, own_draws, undisturbed
 from ..data.halves import Data, load_data
-from ..cells.svg import save_picture
+from ..cells.drawing import save_drawing
 from ..runs.folder import RunFolder
 from ..cells.genotype import Genotype
 from ..search.identity import cell_content
@@ -205,7 +205,7 @@ def _write(self:Retrain): # what people read
     if not first() or not self.rows: return
     write_text(self.out/'history.csv', self.history.to_csv(index=False))
     self.genotype.save(self.out/'genotype.json')
-    save_picture(self.genotype, self.out/'cell.svg')
+    save_drawing(self.genotype, self.out/'cell.svg')
     save_network(self.judged, self.out, self.data, epoch=len(self.rows), epochs=self.config.epochs, accuracy=self.accuracy, judge=self.judge)
     write_report(self.out)
 

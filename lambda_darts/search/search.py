@@ -21,7 +21,7 @@ from ..core.files import home_path, write_text
 from ..core.state import Draws, default_dtype, drawing, full_float32, get_device, other_dice, own_draws, undisturbed
 from ..data.halves import Data, load_data
 from ..runs.diagnosis import explain
-from ..cells.svg import save_picture
+from ..cells.drawing import save_drawing
 from ..runs.folder import RunFolder
 from ..cells.genotype import Genotype, read_genotype
 from .identity import search_content
@@ -270,7 +270,7 @@ def _write(self:Search): # what people read: history.csv, genotype.json, cell.sv
     if self.truth is not None: history['true_acc'] = [self._true_acc(g) for g in history.genotype]
     write_text(self.out/'history.csv', history.to_csv(index=False))
     self.genotype.save(self.out/'genotype.json')
-    save_picture(self.genotype, self.out/'cell.svg')
+    save_drawing(self.genotype, self.out/'cell.svg')
     write_report(self.out)
 
 # %% ../../nbs/5_search/5_search.ipynb #7cc5fce5

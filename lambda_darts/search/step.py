@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import functional_call
 from ..theory.alignment import alignment, feel, survival
-from ..core.state import frozen_statistics, full_float32, replay
+from ..core.state import check_twice_differentiable, frozen_statistics, full_float32, replay
 from ..core.ranks import average
-from ..theory.regularizer import AlignmentRegularizer, _twice_differentiable
+from ..theory.regularizer import AlignmentRegularizer
 from ..cells.supernet import Supernet
 
 # %% ../../nbs/5_search/1_step.ipynb #be10d23b
@@ -131,7 +131,7 @@ def _inner_step(optimizer, grads): # ω', one leaf per weight of the optimizer
 def _mixed_exact(grads, copies, s): # grads: of the training loss at ω, with their graph
     live = [(g, t) for g, t in zip(grads, s) if g.requires_grad]
     grads, s = zip(*live)
-    _twice_differentiable(grads)
+    check_twice_differentiable(grads)
     return torch.autograd.grad(grads, copies, s, materialize_grads=True)
 
 def _mixed_difference(loss_at, weights, copies, s, epsilon): # loss_at(weights): the training loss
