@@ -13,6 +13,6 @@ face('lambda_darts.search',
      step='alpha_step evaluate unrolled_alpha_step weight_step',
      methods='METHODS Method get_method',
      config='Config make_config',
-     search='Search StopSearch',
+     search='Search',
      seeds='Seeds',
      estimate='Estimate')
