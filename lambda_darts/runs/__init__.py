@@ -15,4 +15,5 @@ face('lambda_darts.runs',
      diagnosis='Diagnosis diagnose explain',
      figures='plot_accuracy plot_alignment plot_collapse plot_cosines plot_mixing plot_norms plot_own_cells plot_saturation',
      report='report write_report',
+     run='Run StopRun memory_advice',
      watch='watch')

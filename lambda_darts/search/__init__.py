@@ -14,6 +14,6 @@ face('lambda_darts.search',
      methods='METHODS Method get_method',
      probe='alpha_curvature curvature layer_gradients own_cells',
      config='Config make_config',
-     search='Search StopSearch',
+     search='Search',
      seeds='Seeds',
      estimate='Estimate')

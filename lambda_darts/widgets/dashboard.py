@@ -18,7 +18,8 @@ from ..runs.diagnosis import diagnose
 from .explore import complaint, picture
 from ..runs.figures import plot_accuracy, plot_alignment, plot_columns, plot_saturation
 from ..cells.genotype import read_genotype
-from ..search.search import Search, StopSearch
+from ..runs.run import StopRun
+from ..search.search import Search
 from ..runs.history import read_history, standing
 from ..core.files import duration
 
@@ -62,7 +63,7 @@ def _step(self:Runner, search): # in the search's thread
     self.where, self._held = (len(search.rows), len(search.steps)), True
     self._go.wait()
     self._held = False
-    if self._halt: raise StopSearch
+    if self._halt: raise StopRun
 
 @patch
 def _run(self:Runner): # in the search's thread
