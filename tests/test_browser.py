@@ -13,10 +13,10 @@ pytestmark = NEEDED
 
 
 BOOK = '''from lambda_darts.data import load_data
-from lambda_darts.search import Search, make_config
+from lambda_darts.search import Search, search_config
 from lambda_darts.widgets import Dashboard, softmax_explorer''', 'softmax_explorer()', '''digits = load_data()
 few = load_data((digits.images[:400], digits.labels[:400]))
-search = Search(make_config(channels=2, cells=1, epochs=1000), few, 'run', 'cpu')
+search = Search(search_config(channels=2, cells=1, epochs=1000), few, 'run', 'cpu')
 Dashboard(search)'''
 
 
@@ -104,13 +104,13 @@ def test_widgets_fit_the_window(book, width):
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     "The folder of a small search"
-    from lambda_darts.search.config import make_config
+    from lambda_darts.search.config import search_config
     from lambda_darts.data.halves import load_data
     from lambda_darts.search.search import Search
     digits = load_data()
     few = load_data((digits.images[:400], digits.labels[:400]))
     out = tmp_path_factory.mktemp('run')
-    return Search(make_config(channels=2, epochs=2), few, out, 'cpu', progress=False).run().out
+    return Search(search_config(channels=2, epochs=2), few, out, 'cpu', progress=False).run().out
 
 
 @pytest.fixture(scope='module')

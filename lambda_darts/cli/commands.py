@@ -20,16 +20,15 @@ from inspect import signature
 from fastcore.docments import docments
 import lambda_darts.search.estimate
 from ..bench.cost import bench
-from ..search.config import make_config, published_split
+from ..search.config import search_config, published_split
 from ..core.files import home_path, write_text
 from ..data.halves import load_data
 from ..runs.diagnosis import explain
-from ..cells.svg import save_picture
-from ..search.estimate import memory_advice
+from ..cells.drawing import save_drawing
 from ..cells.genotype import read_genotype
 from ..cells.nasbench import NASBench201
 from ..core.ranks import first, ranks
-from ..networks.recipe import make_retrain
+from ..networks.recipe import retrain_config
 from ..networks.retrain import Retrain
 from ..search.search import Search
 from ..search.seeds import Seeds
@@ -112,14 +111,10 @@ def apart(values:dict, # the arguments of a command that was made by `with_optio
     return dict(values, data=data, **how)
 
 # %% ../../nbs/9_cli/1_commands.ipynb #1b175526
-class _Search(Search): # with advice where the memory is not enough
-    def run(self, until=None):
-        with memory_advice(self): return super().run(until)
-
 def _search(data, out, device, table, tensorboard, quiet, recompute, compile, curvature, **config): # one search, not yet run
-    config = make_config(seed=data.get('seed', 0), **config)
+    config = search_config(seed=data.get('seed', 0), **config)
     if data['split'] is None: data = data | dict(split=published_split(config, data['data']))
-    return _Search(config, pictures(**data), out, device, table, not quiet, tensorboard, recompute, compile, curvature)
+    return Search(config, pictures(**data), out, device, table, not quiet, tensorboard, recompute, compile, curvature)
 
 def _say(text): # one voice, however many ranks there are
     if first(): print(text)
@@ -195,7 +190,7 @@ def lambda_darts_draw(
     cell:str,             # a NAS-Bench-201 string, a genotype.json, or a run's folder
     out:str='cell.svg'):  # the picture, .svg or .png
     "Draw a cell"
-    save_picture(read_genotype(cell), out)
+    save_drawing(read_genotype(cell), out)
     print(out)
 
 # %% ../../nbs/9_cli/1_commands.ipynb #893b9357
@@ -207,7 +202,7 @@ def _source(cell, data): # the options of `pictures`, those of a run for what wa
 
 def _retrain(cell, preset, out, device, quiet, data, **given):
     genotype = read_genotype(cell)
-    config = make_retrain(genotype, preset, data.get('seed', 0), **given)
+    config = retrain_config(genotype, preset, data.get('seed', 0), **given)
     if out is None and home_path(cell).is_dir(): out = home_path(cell)/'retrain'
     with ranks(device):
         training = Retrain(genotype, config, pictures(**_source(cell, data)), out, device, not quiet)

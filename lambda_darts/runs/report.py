@@ -13,10 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 import pandas as pd
 from .page import charts
-from ..search.config import Config, make_config
+from ..search.config import SearchConfig, search_config
 from ..core.files import home_path, write_text
-from .diagnosis import RULES, diagnose, read_history
-from ..cells.svg import FAMILIES, _INK, _PALE, _PAPER, _SHADE, _SOFT
+from .diagnosis import RULES, diagnose
+from .history import read_history
+from ..cells.svg import FAMILIES, INK, PALE, PAPER, SHADE, SOFT
 from ..cells.genotype import Genotype, read_genotype
 from ..data.sources import SETS
 
@@ -49,16 +50,16 @@ def search_command(config:dict # what `config.json` holds
                   ) -> str: # for a terminal
     "The command that repeats a search; only what differs from the preset is spelled out"
     if any(k.startswith('content of') for k in config):
-        raise ValueError('its space, operations or method are not of the package: call make_config and Search')
-    given = {f.name: config[f.name] for f in fields(Config) if f.name in config}
-    wanted = make_config(**given)
+        raise ValueError('its space, operations or method are not of the package: call search_config and Search')
+    given = {f.name: config[f.name] for f in fields(SearchConfig) if f.name in config}
+    wanted = search_config(**given)
     how = {k: getattr(wanted, k) for k in ('preset', 'space', 'regularizer', 'seed', 'method')}
-    usual = vars(make_config(**how))
-    start = vars(make_config(**how, gradient=wanted.gradient)) | dict(gradient=usual['gradient'])   # a gradient brings its strength
+    usual = vars(search_config(**how))
+    start = vars(search_config(**how, gradient=wanted.gradient)) | dict(gradient=usual['gradient'])   # a gradient brings its strength
     options = config.get('source', dict(data=config['data'])) | dict(regularizer=wanted.regularizer)
     options |= {k: how[k] for k, v in dict(preset='quick', space='nb201', seed=0, method='darts').items() if how[k] != v}
     options |= {k: v for k, v in vars(wanted).items() if v != start[k]}
-    if 'alpha_first' in options: raise ValueError('alpha_first has no option: call make_config and Search')
+    if 'alpha_first' in options: raise ValueError('alpha_first has no option: call search_config and Search')
     words = [w for k, v in options.items() for w in (f'--{k}', *[str(v)]*(v is not True))]
     return _on_machine(config, ['lambda_darts_search', *words, '--device', config.get('device', 'auto').split(':')[0]])
 
@@ -144,7 +145,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--card);border:1p
 padding:.8rem 1rem;margin:0}summary{cursor:pointer;padding:.3rem 0}.rules dt{font-weight:600}
 .rules .now{text-decoration:underline}.rules dd{margin:0 0 .5rem;max-width:44rem}
 @media(min-width:56rem){.top{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}}"""
-_INKS = ({_INK: 'ink', _SOFT: 'soft', _PALE: 'soft', _PAPER: 'paper', _SHADE: 'card'} |
+_INKS = ({INK: 'ink', SOFT: 'soft', PALE: 'soft', PAPER: 'paper', SHADE: 'card'} |
          {FAMILIES[k][0]: f'c{i}' for i, k in enumerate(('convolution', 'pooling', 'skip', 'noise'))})
 CSS += ''.join(f'.cell [{how}="{ink}"]{{{how}:var(--{name})}}' for ink, name in _INKS.items() for how in ('fill', 'stroke'))
 
