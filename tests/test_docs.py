@@ -51,6 +51,14 @@ def test_readme_is_rendered(copy):
     assert here == {k: v for k, v in copy[1].items() if not k.startswith('_docs')}, 'run tools/docs.py and commit'
 
 
+def test_python_in_the_readme():
+    "Every block compiles, and what it imports is there"
+    blocks = re.findall(r'```python\n(.*?)```', (ROOT/'README.md').read_text(encoding='utf-8'), re.S)
+    imports = [n for b in blocks for n in ast.walk(ast.parse(b)) if isinstance(n, (ast.Import, ast.ImportFrom))]
+    assert len(blocks) >= 3 and len(imports) >= len(blocks)
+    for n in imports: exec(ast.unparse(n), {})
+
+
 def test_rendered_twice_is_the_same(copy): assert render(copy[0]) == copy[1]
 
 

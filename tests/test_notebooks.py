@@ -23,11 +23,12 @@ FRESH = torch.random.default_generator.initial_seed()  # in a process that has s
 
 def shown(cell):
     "What a cell says in words: its standard output, and its results where they are text"
+    def words(data): return ''.join(data.get('text/markdown') or data.get('text/plain') or '')
     parts = []
     for o in cell.get('outputs', []):
         if o.get('output_type') == 'stream' and o['name'] == 'stdout': parts.append(''.join(o['text']))
         data = o.get('data', {})
-        parts.append(''.join(data.get('text/markdown') or data.get('text/plain') or ''))
+        if not any(k.startswith('image/') for k in data): parts.append(words(data))
     return re.sub(r'\bat 0x[0-9a-f]+|__main__\.|lambda_darts\.[\w.]+\.(?=[A-Z])', '', '\n'.join(parts)).strip()
 
 

@@ -43,6 +43,7 @@ sys.path.insert(0, {str(target)!r})
 for m in {MODULES!r}:
     m = importlib.import_module('lambda_darts.' + m.removesuffix('.__init__'))
     assert m.__file__.startswith({str(target)!r}), m.__file__
+    for name in m.__all__ if hasattr(m, '__path__') else (): getattr(m, name)
 '''
     run(sys.executable, '-I', '-c', code, cwd=target)
 
