@@ -124,8 +124,7 @@ def test_an_entry_says_what_the_signature_says(pages):
     assert 'AlignmentRegularizer.__call__' in {a['href'].partition('#')[2] for a in entry.select('.returns a')}
 
 
-def test_entries_from_source(tools):
-    src = '''from dataclasses import dataclass
+CELL = '''from dataclasses import dataclass
 LIMIT = 1e-3 # how far
 @dataclass(frozen=True)
 class Value:
@@ -148,7 +147,10 @@ def grow(self:Thing, by:float=1e-3 # how much
     return Value()
 def _private(): pass
 '''
-    es = {e.name: e for e in tools['api'].entries(src)}
+
+
+def test_entries_from_source(tools):
+    es = {e.name: e for e in tools['api'].entries(CELL)}
     assert list(es) == ['LIMIT', 'Value', 'Thing', 'Thing.big', 'Thing.grow']
     assert (es['LIMIT'].signature, es['LIMIT'].doc) == ('LIMIT = 1e-3', 'how far')
     assert [(p.name, p.default, p.note) for p in es['Thing'].params] == [
@@ -205,7 +207,8 @@ def test_errors_name_what_is_wrong(tools, copy, monkeypatch):
 
 def test_outputs_in_markdown_are_rendered(tools, copy, pages):
     render, out = tools['render'], nbformat.v4.new_output('display_data', {'text/markdown': '| a |\n|---|\n| *b* |'})
-    shown = BeautifulSoup(render.output(out, 's', 'alt', {}, render.Renderer(lambda n: None, {}, copy[0])), 'html.parser')
+    renderer = render.Renderer(lambda n: None, {}, copy[0])
+    shown = BeautifulSoup(render.output(out, 's', 'alt', {}, renderer), 'html.parser')
     assert shown.select_one('table td em').text == 'b' and '|' not in shown.text
     assert pages['index.html'].select_one('.outputs table a')['href'].endswith('.html')
 

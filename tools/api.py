@@ -188,7 +188,7 @@ class Names:
             for e in es: self.known.setdefault(e.name, {})[mod] = e
 
     def find(self, text, chapter):
-        "The address for `text` as `chapter` writes it, or None: own names, imported ones, distinctive ones that are unique"
+        "The address for `text` as `chapter` writes it, or None: own names, imported ones, those of which there is one"
         text = re.sub(r'\(.*\)$', '', text, flags=re.S)
         if not re.fullmatch(r'[\w.]+', text): return None
         text = text.removeprefix(f'{LIB}.') if (whole := text.startswith(f'{LIB}.')) else text

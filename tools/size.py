@@ -1,4 +1,4 @@
-"""How large the library is: files, functions and classes, statements, and tokens without comments, line ends, indentation.
+"""How large the library is: files, functions and classes, statements, and tokens (no comments, line ends, indentation).
 
     python tools/size.py            # the whole, and each package
     python tools/size.py --modules  # each module too
