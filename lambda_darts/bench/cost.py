@@ -64,8 +64,8 @@ def _stepper(net, plain, kind, gradient, device, batch_size, size): # functions:
     reg = AlignmentRegularizer(kind, 'central' if gradient == 'none' else gradient, groups=normal_cells(net), model=net)
     strength = 0. if gradient == 'none' else .25
     train, valid = ((torch.randn(batch_size, 3, size, size, device=device), torch.randint(10, (batch_size,), device=device)) for _ in range(2))
-    if plain: return lambda: plain_alpha_step(net, adam, *valid), lambda: plain_weight_step(net, reg, sgd, *train, strength)
-    return lambda: alpha_step(net, adam, *valid, reg), lambda: weight_step(net, reg, sgd, *train, strength)
+    if plain: return lambda: plain_alpha_step(net, adam, valid), lambda: plain_weight_step(net, sgd, train, reg, strength)
+    return lambda: alpha_step(net, adam, valid, reg), lambda: weight_step(net, sgd, train, reg, strength)
 
 # %% ../../nbs/8_bench/2_cost.ipynb #ba8ca561
 def _rise(which, gradient, space, channels, cells, batch_size, size, device, threads): # bytes that a whole step needs; in a fresh process

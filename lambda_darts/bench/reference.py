@@ -217,9 +217,9 @@ def agree(space:Space,  # what to build
 # %% ../../nbs/8_bench/1_reference.ipynb #8d60e52a
 def plain_alpha_step(net:Supernet,                    # the supernet, in training mode
                      optimizer:torch.optim.Optimizer, # of α
-                     x:Tensor,                        # pictures of the validation half
-                     y:Tensor):                       # their labels
+                     batch:tuple):                    # images of the validation half and their labels
     "One first-order step of α by a full backward pass"
+    x, y = batch
     net.zero_grad()
     F.cross_entropy(net(x, net.mixing()), y).backward()
     optimizer.step()
@@ -231,13 +231,13 @@ def _full_pass(net, probs, x, y): # gradients of all weights; those of probs sta
 
 # %% ../../nbs/8_bench/1_reference.ipynb #3fa72e90
 def plain_weight_step(net:Supernet,                     # the supernet, in training mode
-                      regularizer:AlignmentRegularizer, # its directions and ε₀ are used, its passes are not
                       optimizer:torch.optim.Optimizer,  # of ω
-                      x:Tensor,                         # pictures of the training half
-                      y:Tensor,                         # their labels
+                      batch:tuple,                      # images of the training half and their labels
+                      regularizer:AlignmentRegularizer, # its directions and ε₀ are used, its passes are not
                       strength:float,                   # λ now
                       clip:float=5.):                   # largest norm of the whole gradient
     "One step of ω, the regulariser by central differences of full passes"
+    x, y = batch
     probs = [p.detach().requires_grad_() for p in net.mixing()]
     grads = _full_pass(net, probs, x, y)
     if strength:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 from ..cells.genotype import Genotype
-from .methods import Method, get_method
+from .methods import Method, by_perturbation, get_method
 from ..cells.fans import structure
 from ..cells.operations import aside, is_own_op, make_op, trial
 from ..cells.spaces import Space, get_space
@@ -86,6 +86,10 @@ def _gives(f, net, t): # what a function of a method gives, and its gradient at 
     grads = torch.autograd.grad(live, list(net.alphas.parameters()), allow_unused=True)
     yield [g if g is None else numbers(g) for g in grads]
 
+def _selection(method): # how the cell is read off: by α, by perturbation, or by a function of one's own
+    if method.select is None: return False
+    return method.select is by_perturbation or method.select.__qualname__
+
 def method_digest(method:Method, # of your own
                   space:Space,   # that is searched
                   C:int          # channels of its operations
@@ -93,7 +97,7 @@ def method_digest(method:Method, # of your own
     "The content of a method: its settings, and what its functions give"
     functions = [f for f in (method.choice, method.weight_choice, method.penalty) if f]
     content = [[bool(f) for f in (method.choice, method.weight_choice, method.penalty)],
-               sorted(method.settings.items()), method.stops, method.selects, method.needs, method.alone]
+               sorted(method.settings.items()), method.stops, _selection(method), method.needs, method.alone]
     if functions: net = _small(space, C)
     for f in functions:
         for t, training in ((0., True), (.5, True), (1., True), (.5, False)):
