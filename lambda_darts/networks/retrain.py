@@ -23,8 +23,8 @@ from ..data.halves import Data, load_data
 from ..cells.drawing import save_drawing
 from ..runs.folder import RunFolder
 from ..cells.genotype import Genotype
-from ..search.identity import cell_content
-from .network import Network, params
+from ..cells.content import cell_content
+from .network import Network, build, params
 from ..core.norm import sync_norm
 from ..core.ranks import average, average_statistics, first, mean_over_ranks, part, rank
 from .recipe import RetrainConfig, drop_path, generator, make_retrain, sgd, training_batches
@@ -86,7 +86,7 @@ def _build(self:Retrain):
     c, d = self.config, self.data
     self.draws = Draws(c.seed, self.device)
     with undisturbed(), default_dtype(torch.float32), drawing(self.draws), own_draws():
-        net = self.genotype.build(d.n_classes, c.channels, c.cells, d.channels, c.stem, c.auxiliary > 0)
+        net = build(self.genotype, d.n_classes, c.channels, c.cells, d.channels, c.stem, c.auxiliary > 0)
     self.net = net.to(self.device, self.dtype)
     if c.sync_norm: sync_norm(self.net)
     self.sgd, self.schedule = sgd(self.net.parameters(), c)

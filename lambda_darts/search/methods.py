@@ -33,8 +33,7 @@ class Method:
     def mixing(self, net, t, weights=False): # a copy per cell, differentiable in α; weights: for the step of ω
         "The mixing weights when the search has come the share t of its way"
         choice = self.weight_choice if weights and self.weight_choice else self.choice
-        probs = choice(net, t) if choice else net.choice()
-        return [probs[k].clone() for k in net.kinds]
+        return net.mixing(choice(net, t) if choice else None)
 
     def check(self, space, alpha_gradient): # ValueError where it makes no sense
         "Can it be used here?"

@@ -19,8 +19,6 @@ from ..cells.spaces import discretize
 from ..cells.supernet import Supernet
 
 # %% ../../nbs/5_search/2a_perturbation.ipynb #597335f2
-def _copies(net, p): return [p[k].clone() for k in net.kinds]
-
 def _edges(net, p): # with partial channels the layers' edge weights; where an edge has been removed, nothing passes by it either
     return [b*(p[k] != 0).any(-1) for k, b in zip(net.kinds, net.edge_mixing())]
 
@@ -78,8 +76,8 @@ def select(net:Supernet,    # a searched supernet; it stays as it is
     @torch.no_grad()
     def score(p):
         with frozen_statistics(net):
-            return evaluate(lambda x: net(x, _copies(net, p), _edges(net, p)), data.eval_batches('valid', 4*batch_size, device, part=part()), device)[1]
+            return evaluate(lambda x: net(x, net.mixing(p), _edges(net, p)), data.eval_batches('valid', 4*batch_size, device, part=part()), device)[1]
     def tune(p):
         for x, y in data.batches('train', batch_size, seed, next(epochs), device, part=part()):
-            weight_step(net, plain, sgd, x, y, 0., mixing=_copies(net, p), edges=_edges(net, p))
+            weight_step(net, plain, sgd, x, y, 0., mixing=net.mixing(p), edges=_edges(net, p))
     return perturb(net, score, tune, seed)
