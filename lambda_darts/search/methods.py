@@ -40,8 +40,7 @@ class Method:
     def mixing(self, net, t, weights=False): # a copy per cell, differentiable in α; weights: for the step of ω
         "The mixing weights when the search has come the share t of its way"
         choice = self.weight_choice if weights and self.weight_choice else self.choice
-        probs = choice(net, t) if choice else net.choice()
-        return [probs[k].clone() for k in net.kinds]
+        return net.mixing(choice(net, t) if choice else None)
 
     def check(self, space, alpha_gradient): # ValueError where it makes no sense
         "Can it be used here?"
@@ -104,8 +103,6 @@ def stopping(values:list,      # largest eigenvalue of the Hessian in α, one pe
     return next((i - k for i in range(k, len(v)) if means[i] > 0 and means[i-k] < ratio*means[i]), None)
 
 # %% ../../nbs/5_search/2_methods.ipynb #597335f2
-def _copies(net, p): return [p[k].clone() for k in net.kinds]
-
 def _edges(net, p): # the layers' edge weights; where an edge has been removed, nothing passes by it either
     return [b*(p[k] != 0).any(-1) for k, b in zip(net.kinds, net.edge_mixing())]
 
@@ -161,12 +158,12 @@ def by_perturbation(net:Supernet,    # a searched supernet; it stays as it is
     sgd, plain = optimizers(net, lr, 1., 1)[0], AlignmentRegularizer()
     @torch.no_grad()
     def score(p):
-        def forward(x): return net(x, _copies(net, p), _edges(net, p))
+        def forward(x): return net(x, net.mixing(p), _edges(net, p))
         batches = data.eval_batches('valid', 4*batch_size, device, part=part())
         with frozen_statistics(net): return evaluate(forward, batches, device)[1]
     def tune(p):
         for batch in data.batches('train', batch_size, seed, next(epochs), device, part=part()):
-            weight_step(net, sgd, batch, plain, 0., mixing=_copies(net, p), edges=_edges(net, p))
+            weight_step(net, sgd, batch, plain, 0., mixing=net.mixing(p), edges=_edges(net, p))
     return perturb(net, score, tune, seed)
 
 # %% ../../nbs/5_search/2_methods.ipynb #bb8e9213
