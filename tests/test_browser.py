@@ -110,12 +110,12 @@ def browser(tmp_path_factory):
         yield tab
 
 
-BOOK = '''from lambda_darts.search.config import make_config
+BOOK = '''from lambda_darts.search.config import search_config
 from lambda_darts.widgets.dashboard import Dashboard, Replay
 from lambda_darts.data.halves import load_data
 from lambda_darts.widgets.explore import angles_explorer, flow_explorer, softmax_explorer
 from lambda_darts.search.search import Search''', 'softmax_explorer()', '''few = load_data((load_data().images[:400], load_data().labels[:400]))
-search = Search(make_config(channels=2, cells=1, epochs=1000), few, 'run', 'cpu')
+search = Search(search_config(channels=2, cells=1, epochs=1000), few, 'run', 'cpu')
 Dashboard(search)'''
 
 
@@ -193,12 +193,12 @@ def test_widgets_fit_the_window(book, width):
 @pytest.fixture(scope='module')
 def run(tmp_path_factory):
     "The folder of a small search"
-    from lambda_darts.search.config import make_config
+    from lambda_darts.search.config import search_config
     from lambda_darts.data.halves import load_data
     from lambda_darts.search.search import Search
     digits = load_data()
     few = load_data((digits.images[:400], digits.labels[:400]))
-    return Search(make_config(channels=2, epochs=2), few, tmp_path_factory.mktemp('run'), 'cpu', progress=False).run().out
+    return Search(search_config(channels=2, epochs=2), few, tmp_path_factory.mktemp('run'), 'cpu', progress=False).run().out
 
 
 @pytest.fixture(scope='module')

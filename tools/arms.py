@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lambda_darts.search.config import make_config
+from lambda_darts.search.config import search_config
 from lambda_darts.core.files import atomic_path
 from lambda_darts.core.state import frozen_statistics
 from lambda_darts.data.halves import load_data
@@ -18,7 +18,7 @@ from lambda_darts.search.search import Search
 
 SCALE = dict(preset='paper', epochs=20, channels=8, cells=2, batch_size=64, alpha_lr=5e-4)  # for all arms alike
 SIZE = 16                                                                                   # pixels a side
-ARMS = {  # arm -> what differs from Λ as published: settings of `make_config`, and those of VARIED
+ARMS = {  # arm -> what differs from Λ as published: settings of `search_config`, and those of VARIED
     'darts': dict(regularizer='none'),
     'lambda': dict(),
     'lambda-e2': dict(epsilon=1e-2),
@@ -41,7 +41,7 @@ VARIED = ('aim', 'smooth', 'without_none', 'same_half')  # settings that the lib
 
 
 def settings(arm):
-    "Two dicts: what goes to `make_config`, and what this module does; ValueError for an unknown arm"
+    "Two dicts: what goes to `search_config`, and what this module does; ValueError for an unknown arm"
     if arm not in ARMS: raise ValueError(f'unknown arm {arm!r}: use {", ".join(ARMS)}')
     given = {**SCALE, **ARMS[arm]}
     return ({k: v for k, v in given.items() if k not in VARIED}, {k: v for k, v in given.items() if k in VARIED})
@@ -151,7 +151,7 @@ class ArmSearch(Search):
     def __init__(self, arm, seed, data, out, table=None, compile=False, **given):
         plain, self.varied = settings(arm)
         if self.varied.get('same_half'): data = replace(data, valid=data.train)
-        config, progress = make_config(**{**plain, **given}, seed=seed), sys.stderr.isatty()
+        config, progress = search_config(**{**plain, **given}, seed=seed), sys.stderr.isatty()
         super().__init__(config, data, out, 'cpu', table, progress, compile=compile)
         if compile: self.identity['compile'] = True  # rounds otherwise: a run is compiled from beginning to end, or not
         self.arm, self.identity['arm'], self.seen, self.on_step = arm, arm, [], ArmSearch.look

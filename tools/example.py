@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from record import ROOT, about
 
-from lambda_darts.search.config import make_config
+from lambda_darts.search.config import search_config
 from lambda_darts.core.files import write_text
 from lambda_darts.data.halves import load_data
 from lambda_darts.cells.genotype import NB201_OPS
@@ -29,7 +29,7 @@ RESULTS, RUNS = ROOT/'nbs'/'experiments'/'results'/'example', ROOT/'runs'/'examp
 
 def searched(name, data, table, until=None, **given):
     "A search of the example, from where its folder says it is"
-    config = make_config(cells=2, epochs=30, **given)
+    config = search_config(cells=2, epochs=30, **given)
     return Search(config, data, RUNS/name, 'cpu', table).run(until)
 
 

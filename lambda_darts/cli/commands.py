@@ -20,7 +20,7 @@ from inspect import signature
 from fastcore.docments import docments
 import lambda_darts.search.estimate
 from ..bench.cost import bench
-from ..search.config import make_config, published_split
+from ..search.config import search_config, published_split
 from ..core.files import home_path, write_text
 from ..data.halves import load_data
 from ..runs.diagnosis import explain
@@ -28,7 +28,7 @@ from ..cells.drawing import save_drawing
 from ..cells.genotype import read_genotype
 from ..cells.nasbench import NASBench201
 from ..core.ranks import first, ranks
-from ..networks.recipe import make_retrain
+from ..networks.recipe import retrain_config
 from ..networks.retrain import Retrain
 from ..search.search import Search
 from ..search.seeds import Seeds
@@ -112,7 +112,7 @@ def apart(values:dict, # the arguments of a command that was made by `with_optio
 
 # %% ../../nbs/9_cli/1_commands.ipynb #1b175526
 def _search(data, out, device, table, tensorboard, quiet, recompute, compile, curvature, **config): # one search, not yet run
-    config = make_config(seed=data.get('seed', 0), **config)
+    config = search_config(seed=data.get('seed', 0), **config)
     if data['split'] is None: data = data | dict(split=published_split(config, data['data']))
     return Search(config, pictures(**data), out, device, table, not quiet, tensorboard, recompute, compile, curvature)
 
@@ -202,7 +202,7 @@ def _source(cell, data): # the options of `pictures`, those of a run for what wa
 
 def _retrain(cell, preset, out, device, quiet, data, **given):
     genotype = read_genotype(cell)
-    config = make_retrain(genotype, preset, data.get('seed', 0), **given)
+    config = retrain_config(genotype, preset, data.get('seed', 0), **given)
     if out is None and home_path(cell).is_dir(): out = home_path(cell)/'retrain'
     with ranks(device):
         training = Retrain(genotype, config, pictures(**_source(cell, data)), out, device, not quiet)

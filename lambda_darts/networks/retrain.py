@@ -21,7 +21,8 @@ from ..cells.content import cell_content
 from .network import Network, build, params
 from ..core.norm import sync_norm
 from ..core.ranks import average, average_statistics, mean_over_ranks, part, rank
-from .recipe import RetrainConfig, drop_path, generator, make_retrain, sgd, training_batches
+from .batches import generator, training_batches
+from .recipe import RetrainConfig, drop_path, retrain_config, sgd
 from .trained import save_network
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #6ffdca8c
@@ -37,7 +38,7 @@ class Retrain(Run):
                  out:str|Path|None=None,          # its folder; None: one below retrained/ named after cell, data and recipe
                  device:str='auto',               # 'auto', 'cpu' or 'cuda'
                  progress:bool=True):             # show a progress bar
-        c = config or make_retrain(genotype)
+        c = config or retrain_config(genotype)
         device = get_device(device)
         if not isinstance(data, Data): data = load_data(data, seed=c.seed)
         self.genotype = genotype

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 import pandas as pd
 from .page import charts
-from ..search.config import Config, make_config
+from ..search.config import SearchConfig, search_config
 from ..core.files import home_path, write_text
 from .diagnosis import RULES, diagnose
 from .history import read_history
@@ -50,16 +50,16 @@ def search_command(config:dict # what `config.json` holds
                   ) -> str: # for a terminal
     "The command that repeats a search; only what differs from the preset is spelled out"
     if any(k.startswith('content of') for k in config):
-        raise ValueError('its space, operations or method are not of the package: call make_config and Search')
-    given = {f.name: config[f.name] for f in fields(Config) if f.name in config}
-    wanted = make_config(**given)
+        raise ValueError('its space, operations or method are not of the package: call search_config and Search')
+    given = {f.name: config[f.name] for f in fields(SearchConfig) if f.name in config}
+    wanted = search_config(**given)
     how = {k: getattr(wanted, k) for k in ('preset', 'space', 'regularizer', 'seed', 'method')}
-    usual = vars(make_config(**how))
-    start = vars(make_config(**how, gradient=wanted.gradient)) | dict(gradient=usual['gradient'])   # a gradient brings its strength
+    usual = vars(search_config(**how))
+    start = vars(search_config(**how, gradient=wanted.gradient)) | dict(gradient=usual['gradient'])   # a gradient brings its strength
     options = config.get('source', dict(data=config['data'])) | dict(regularizer=wanted.regularizer)
     options |= {k: how[k] for k, v in dict(preset='quick', space='nb201', seed=0, method='darts').items() if how[k] != v}
     options |= {k: v for k, v in vars(wanted).items() if v != start[k]}
-    if 'alpha_first' in options: raise ValueError('alpha_first has no option: call make_config and Search')
+    if 'alpha_first' in options: raise ValueError('alpha_first has no option: call search_config and Search')
     words = [w for k, v in options.items() for w in (f'--{k}', *[str(v)]*(v is not True))]
     return _on_machine(config, ['lambda_darts_search', *words, '--device', config.get('device', 'auto').split(':')[0]])
 

@@ -13,7 +13,7 @@ face('lambda_darts.search',
      step='alpha_step unrolled_alpha_step weight_step',
      methods='METHODS Method get_method',
      probe='alpha_curvature curvature layer_gradients own_cells',
-     config='Config make_config',
+     config='SearchConfig search_config',
      search='Search',
      seeds='Seeds',
      estimate='Estimate')

@@ -28,7 +28,7 @@ from ..theory.regularizer import AlignmentRegularizer
 class Method:
     "What a remedy changes in a search; all else is as in DARTS"
     about: str                          # what it does, and where it was published
-    settings: dict = field(default_factory=dict) # of `Config`, where they are not given
+    settings: dict = field(default_factory=dict) # of `SearchConfig`, where they are not given
     choice: Callable|None = None        # (net, t) -> kind of cell -> (edges, operations): in place of the softmax of α
     weight_choice: Callable|None = None # the same, in the step of ω alone
     penalty: Callable|None = None       # (net, t) -> a scalar, added to the loss that α descends

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 from .step import alpha_step, compiled, optimizers, ramp, unrolled_alpha_step, weight_step
-from .config import Config, check_config, make_config, published_split
+from .config import SearchConfig, check_config, published_split, search_command, search_config
 from ..core.state import full_float32, get_device
 from ..data.halves import Data, load_data
 from ..runs.diagnosis import explain
@@ -38,7 +38,7 @@ class Search(Run):
     costly = ('batch_size', 'channels', 'gradient')
 
     def __init__(self,
-                 config:Config|None=None,   # what to do; None: the quick preset
+                 config:SearchConfig|None=None,   # what to do; None: the quick preset
                  data:Data|str='digits',    # images, or what `load_data` takes
                  out:str|Path|None=None,    # its folder; None: a folder below runs/ named after the configuration
                  device:str='auto',         # 'auto', 'cpu' or 'cuda'
@@ -48,7 +48,7 @@ class Search(Run):
                  recompute:bool=False,      # less memory, more time: cells run again in the backward pass (core.recompute)
                  compile:bool=False,        # torch.compile where first derivatives are enough (search.step)
                  curvature:int=0):          # every so many epochs the largest eigenvalue of the Hessian in α; 0: if needed
-        c = config or make_config()
+        c = config or search_config()
         device = get_device(device)
         self.method = get_method(c.method)
         self.recompute = recompute
@@ -233,7 +233,11 @@ def _row(self:Search, epoch):
 def notes(self:Search) -> dict: # None is left out
     "What config.json says beside the settings"
     space = get_space(self.config.space)
-    return dict(source=self.data.source, definition=asdict(space) if space.own else None, device=str(self.device))
+    notes = dict(Run.notes.fget(self), definition=asdict(space) if space.own else None)
+    about = self.identity | {k: v for k, v in notes.items() if v is not None}
+    try: command = search_command(dict(about, threads=torch.get_num_threads(), ranks=world()))
+    except ValueError as e: return dict(notes, no_command=str(e))
+    return dict(notes, command=command)
 
 @patch
 def state(self:Search) -> dict: # tensors, numbers and strings
@@ -311,7 +315,7 @@ def summary(self:Search) -> str: # a few lines
     return '\n'.join([*lines, self.listing])
 
 # %% ../../nbs/5_search/5_search.ipynb #572963a7
-def less_memory(config:Config, # of a search
+def less_memory(config:SearchConfig, # of a search
                 memory=None,   # memory(batch_size) -> what that would need, in words
                ) -> tuple: # in words
     "Settings that need less memory"
