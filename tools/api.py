@@ -79,10 +79,17 @@ def parameters(fn, src, method=False):
     return res
 
 
+def _field(o, src):
+    "A field: its text is the comment on its line, or what `option(…)` is told first"
+    made = isinstance(o.value, ast.Call) and _code(o.value.func) == 'option'
+    default, note = ('', o.value.args[0].value) if made else (src.typed(o.value), src.note(o.end_lineno))
+    return Param(o.target.id, src.typed(o.annotation), default, note)
+
+
 def fields(cls, src):
     "Fields of a dataclass or named tuple"
     own = [o for o in cls.body if isinstance(o, ast.AnnAssign) and not o.target.id.startswith('_')]
-    return [Param(o.target.id, src.typed(o.annotation), src.typed(o.value), src.note(o.end_lineno)) for o in own]
+    return [_field(o, src) for o in own]
 
 
 def _signature(name, params, returns=''):

@@ -20,7 +20,7 @@ from lambda_darts.runs.history import evaluate
 from lambda_darts.core.files import write_text
 from lambda_darts.cells.genotype import Genotype
 from lambda_darts.cells.nasbench import NASBench201
-from lambda_darts.networks.network import params  # and with it `Genotype.build`
+from lambda_darts.networks.network import build, params
 
 RESULTS = Path(__file__).resolve().parents[1]/'nbs'/'experiments'/'results'/'gate'
 ALL_SKIP = '|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|'
@@ -49,7 +49,7 @@ def choose(frame, n=30, seed=0, strata='number'):
 def train(arch, data, channels, cells, epochs=1, seed=0):
     "Accuracies (%) on both halves, and parameters, of a cell trained as ω is in the search"
     torch.manual_seed(seed)
-    net = Genotype.from_nasbench201(arch).build(data.n_classes, channels, cells, data.channels)
+    net = build(Genotype.from_nasbench201(arch), data.n_classes, channels, cells, data.channels)
     sgd = torch.optim.SGD(net.parameters(), .025, momentum=.9, weight_decay=3e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(sgd, epochs*(len(data.train)//64), eta_min=.001)
     for x, y in (batch for e in range(epochs) for batch in data.batches('train', 64, seed, e)):

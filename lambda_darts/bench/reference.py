@@ -4,22 +4,23 @@
 
 # %% auto #0
 __all__ = ['PlainCell', 'PlainSupernet', 'spread', 'copy_weights', 'FixedNoise', 'normal_cells', 'differences', 'pair', 'verify',
-           'agree', 'plain_alpha_step', 'plain_weight_step']
+           'compare', 'plain_alpha_step', 'plain_weight_step']
 
 # %% ../../nbs/8_bench/1_reference.ipynb #302089c3
 from typing import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ..cells.fans import EdgeFan, SharedFan
+from ..cells.fans import ConvFan, EdgeFan, SharedFan
 from ..cells.operations import FactorizedReduce, make_op
 from ..theory.regularizer import AlignmentRegularizer
 from ..cells.spaces import Space, get_space
-from ..cells.supernet import Cell, Reduction, Supernet
+from ..cells.supernet import Cell, Supernet
 
 # %% ../../nbs/8_bench/1_reference.ipynb #cc2c5c19
 def _conv_bn(c_in, c_out, kernel, stride=1, affine=False):
-    return nn.Sequential(nn.ReLU(), nn.Conv2d(c_in, c_out, kernel, stride, kernel//2, bias=False), nn.BatchNorm2d(c_out, affine=affine))
+    conv = nn.Conv2d(c_in, c_out, kernel, stride, kernel//2, bias=False)
+    return nn.Sequential(nn.ReLU(), conv, nn.BatchNorm2d(c_out, affine=affine))
 
 def _depthwise(C, kernel, stride, dilation=1):
     depthwise = nn.Conv2d(C, C, kernel, stride, dilation*(kernel//2), dilation, groups=C, bias=False)
@@ -37,7 +38,8 @@ class _Halve(nn.Module): # a factorized reduction
 _PLAIN = dict(
     skip_connect=lambda C, s: nn.Identity() if s == 1 else _Halve(C, C),
     nor_conv_1x1=lambda C, s: _conv_bn(C, C, 1, s), nor_conv_3x3=lambda C, s: _conv_bn(C, C, 3, s),
-    avg_pool_3x3=lambda C, s: nn.AvgPool2d(3, s, 1, count_include_pad=False), max_pool_3x3=lambda C, s: nn.MaxPool2d(3, s, 1),
+    avg_pool_3x3=lambda C, s: nn.AvgPool2d(3, s, 1, count_include_pad=False),
+    max_pool_3x3=lambda C, s: nn.MaxPool2d(3, s, 1),
     sep_conv_3x3=lambda C, s: nn.Sequential(_depthwise(C, 3, s), _depthwise(C, 3, 1)),
     sep_conv_5x5=lambda C, s: nn.Sequential(_depthwise(C, 5, s), _depthwise(C, 5, 1)),
     dil_conv_3x3=lambda C, s: _depthwise(C, 3, s, 2), dil_conv_5x5=lambda C, s: _depthwise(C, 5, s, 2))
@@ -88,20 +90,21 @@ def _plain_layer(layer):
 
 class PlainSupernet(Supernet):
     "The supernet that public implementations build"
-    def skeleton(self, *sizes):
-        stem, layers, head = super().skeleton(*sizes)
-        return stem, [_plain_layer(layer) for layer in layers], head
+    def make_layer(self, at): return _plain_layer(super().make_layer(at))
     def edge_weights(self, kind):
-        enter = [[e for e, (_, t) in enumerate(self.space.edges) if t == self.space.inputs + n] for n in range(self.space.nodes)]
-        weights = {e: w for edges in enter for e, w in zip(edges, self.alphas[f'{kind}_edges'][edges].softmax(0))}
+        weights = {}
+        for node in range(self.space.inputs, self.space.inputs + self.space.nodes):
+            enter = [e for e, (_, t) in enumerate(self.space.edges) if t == node]
+            weights |= dict(zip(enter, self.alphas[f'{kind}_edges'][enter].softmax(0)))
         return torch.stack([weights[e] for e in range(len(self.space.edges))])
 
 # %% ../../nbs/8_bench/1_reference.ipynb #469cee93
 def _of_edge(fan, n, value): # what belongs to edge n of a fan
     if isinstance(fan, SharedFan): return []
     if isinstance(fan, EdgeFan): return [value[w] for w in fan.ops[n].parameters()]
-    convs = [fan.conv] if hasattr(fan, 'conv') else [c for pair in zip(fan.depthwise, fan.pointwise) for c in pair]
-    return [value[c.weight].chunk(fan.norm.num_features//fan.conv.in_channels if hasattr(fan, 'conv') else fan.k)[n] for c in convs]
+    if isinstance(fan, ConvFan): convs, k = [fan.conv], fan.norm.num_features//fan.conv.in_channels
+    else: convs, k = [c for pair in zip(fan.depthwise, fan.pointwise) for c in pair], fan.k
+    return [value[c.weight].chunk(k)[n] for c in convs]
 
 def _of_cell(cell, value):
     out = [value[w] for w in cell.preps.parameters()]
@@ -140,40 +143,52 @@ def normal_cells(net:Supernet # either one
     return [[i for i, kind in enumerate(net.kinds) if kind == 'normal']]
 
 # %% ../../nbs/8_bench/1_reference.ipynb #6f8603f5
-def _regularized(net, x, y, edges): # the gradient of ω with Λ, by central differences and by the exact route
-    loss_fn = lambda p: F.cross_entropy(net(x, p, edges), y)
-    make = lambda gradient: AlignmentRegularizer('cosine', gradient, groups=normal_cells(net), model=net)
-    return {gradient: make(gradient)(loss_fn, net.weights(), net.mixing(), 1.)[1] for gradient in ('central', 'exact')}
+def _regularized(net, batch, edges): # the gradient of ω with Λ, by central differences and by the exact route
+    x, y = batch
+    def loss_fn(probs): return F.cross_entropy(net(x, probs, edges), y)
+    found = {}
+    for gradient in ('central', 'exact'):
+        regularizer = AlignmentRegularizer('cosine', gradient, groups=normal_cells(net), model=net)
+        found[gradient] = regularizer(loss_fn, net.weights(), net.mixing(), 1.)[1]
+    return found
 
-def _results(net, x, y, apart, regularized=False, weigh=None): # all that has to agree; `weigh` makes other edge weights
-    probs, edges = net.mixing(), [weigh(b) if weigh else b for b in net.edge_mixing()]
+def _results(net, batch, sort, regularized=False, weigh=None): # all that has to agree
+    "`sort` brings what belongs to the weights into the order of the plain ones; `weigh` makes other edge weights"
+    (x, y), probs, edges = batch, net.mixing(), net.edge_mixing()
+    if weigh: edges = [weigh(b) for b in edges]
     inputs = dict(layers=probs, edges=edges, alpha=list(net.alphas.values()), weights=net.weights())
     logits = net(x, probs, edges)
     grads = iter(torch.autograd.grad(F.cross_entropy(logits, y), sum(inputs.values(), []), materialize_grads=True))
     out = dict(logits=[logits]) | {k: [next(grads) for _ in v] for k, v in inputs.items() if v}
-    if regularized: out |= _regularized(net, x, y, [b.detach() for b in edges])
-    out |= {k: apart(out[k]) for k in ('weights', 'central', 'exact') if k in out}
+    if regularized: out |= _regularized(net, batch, [b.detach() for b in edges])
+    out |= {k: sort(out[k]) for k in ('weights', 'central', 'exact') if k in out}
     return {k: torch.cat([t.detach().flatten() for t in v]) for k, v in out.items()}
 
 # %% ../../nbs/8_bench/1_reference.ipynb #fbaca369
-def _rounded(ours, plain, batches): # how far either is from the truth in single precision: the least and the most of several batches
-    with FixedNoise():
-        truths = [_results(plain, x, y, list) for x, y in batches]
-        ours, plain = ours.float(), plain.float()
-        off = [(_apart(_results(ours, x.float(), y, lambda g: spread(ours, g)), t), _apart(_results(plain, x.float(), y, list), t))
-               for (x, y), t in zip(batches, truths)]
-    return ({k: pick(a[k] for a in apart) for k in apart[0]} for pick, apart in zip((min, max), zip(*off)))
+def _distance(a, b): return {k: ((a[k] - b[k]).norm()/b[k].norm()).item() for k in a}
 
-def _apart(a, b): return {k: ((a[k] - b[k]).norm()/b[k].norm()).item() for k in a}
+def _rounded(ours, plain, batches): # how far either is from the truth in single precision
+    "Of several batches the least distance of ours, and the most of the plain one"
+    off = []
+    with FixedNoise():
+        truths = [_results(plain, batch, list) for batch in batches]
+        ours, plain = ours.float(), plain.float()
+        for (x, y), truth in zip(batches, truths):
+            single = x.float(), y
+            off.append((_distance(_results(ours, single, lambda g: spread(ours, g)), truth),
+                        _distance(_results(plain, single, list), truth)))
+    mine, plains = zip(*off)
+    return {k: min(d[k] for d in mine) for k in mine[0]}, {k: max(d[k] for d in plains) for k in plains[0]}
 
 def differences(ours:Supernet,       # the fast network
                 plain:PlainSupernet, # with the same weights
-                x:Tensor,            # images
-                y:Tensor,            # their labels
-                weigh:Callable|None=None, # with partial channels what takes the place of a layer's edge weights; None: they stay
+                batch:tuple,         # images, and their labels
+                weigh:Callable|None=None, # with partial channels: layer's edge weights -> others; None: they stay
                ) -> dict: # what is compared -> ‖ours - plain‖/‖plain‖
     "How far the two networks are apart"
-    with FixedNoise(): return _apart(_results(ours, x, y, lambda g: spread(ours, g), True, weigh), _results(plain, x, y, list, True, weigh))
+    with FixedNoise():
+        mine = _results(ours, batch, lambda g: spread(ours, g), True, weigh)
+        return _distance(mine, _results(plain, batch, list, True, weigh))
 
 # %% ../../nbs/8_bench/1_reference.ipynb #1bb4d7fd
 def pair(space:Space|str, # a space or its name
@@ -184,7 +199,8 @@ def pair(space:Space|str, # a space or its name
          partial:int=1,   # 1/partial of the channels go through the operations (PC-DARTS); 1: all
         ) -> tuple: # ours, plain
     "Our supernet and the plain one with the same weights"
-    ours, plain = (make(space, channels, cells, partial=partial).to(device, dtype) for make in (Supernet, PlainSupernet))
+    kinds = Supernet, PlainSupernet
+    ours, plain = (kind(space, channels, cells, partial=partial).to(device, dtype) for kind in kinds)
     copy_weights(ours, plain)
     return ours, plain
 
@@ -196,54 +212,57 @@ def verify(errors:dict,   # from `differences`
     if bad: raise FloatingPointError(f'ours and plain do not compute the same: {bad}; a time would mean nothing')
 
 # %% ../../nbs/8_bench/1_reference.ipynb #877497a0
-def agree(space:Space,  # what to build
-          channels:int, # of the first stage
-          cells:int,    # all cells, or N per stage
-          size:int,     # of a picture, in pixels
-          device='cpu', # where both live
-          say=print,    # where a line about it goes
-         ) -> dict: # dtype -> relative differences
+def compare(space:Space,  # what to build
+            channels:int, # of the first stage
+            cells:int,    # all cells, or N per stage
+            size:int,     # of an image, in pixels
+            device='cpu', # where both live
+            say=print,    # where a line about it goes
+           ) -> dict: # dtype -> relative differences
     "How far ours and plain are apart; FloatingPointError where it is too far"
     ours, plain = pair(space, channels, cells, device, torch.float64)
-    draw = lambda: (torch.randn(2, 3, size, size, dtype=torch.float64, device=device), torch.randint(10, (2,), device=device))
+    def draw(): # a batch
+        x = torch.randn(2, 3, size, size, dtype=torch.float64, device=device)
+        return x, torch.randint(10, (2,), device=device)
     batches = [draw() for _ in range(3)]
-    double = differences(ours, plain, *batches[0])
+    double = differences(ours, plain, batches[0])
     verify(double, 1e-10)
     single, rounding = _rounded(ours, plain, batches)
     verify(single, {k: 1e-4 + 10*rounding[k] for k in single})
-    say(f'equal: float64 to {max(double.values()):.0e}, float32 to {max(single.values()):.0e} (plain: {max(rounding.values()):.0e})')
+    most = [max(errors.values()) for errors in (double, single, rounding)]
+    say('equal: float64 to {:.0e}, float32 to {:.0e} (plain: {:.0e})'.format(*most))
     return dict(float64=double, float32=single, float32_plain=rounding)
 
 # %% ../../nbs/8_bench/1_reference.ipynb #8d60e52a
 def plain_alpha_step(net:Supernet,                    # the supernet, in training mode
                      optimizer:torch.optim.Optimizer, # of α
-                     x:Tensor,                        # pictures of the validation half
-                     y:Tensor):                       # their labels
+                     batch:tuple):                    # images of the validation half, and their labels
     "One first-order step of α by a full backward pass"
     net.zero_grad()
+    x, y = batch
     F.cross_entropy(net(x, net.mixing()), y).backward()
     optimizer.step()
 
-def _full_pass(net, probs, x, y): # gradients of all weights; those of probs stay with them
+def _full_pass(net, probs, batch): # gradients of all weights; those of probs stay with them
     net.zero_grad()
+    x, y = batch
     F.cross_entropy(net(x, probs), y).backward()
     return [w.grad.clone() for w in net.weights()]
 
 # %% ../../nbs/8_bench/1_reference.ipynb #3fa72e90
 def plain_weight_step(net:Supernet,                     # the supernet, in training mode
-                      regularizer:AlignmentRegularizer, # its directions and ε₀ are used, its passes are not
                       optimizer:torch.optim.Optimizer,  # of ω
-                      x:Tensor,                         # pictures of the training half
-                      y:Tensor,                         # their labels
+                      batch:tuple,                      # images of the training half, and their labels
+                      regularizer:AlignmentRegularizer, # its directions and ε₀ are used, its passes are not
                       strength:float,                   # λ now
                       clip:float=5.):                   # largest norm of the whole gradient
     "One step of ω, the regulariser by central differences of full passes"
     probs = [p.detach().requires_grad_() for p in net.mixing()]
-    grads = _full_pass(net, probs, x, y)
+    grads = _full_pass(net, probs, batch)
     if strength:
         u = regularizer.aim([p.grad for p in probs])
         epsilon = regularizer.epsilon/torch.cat([d.flatten() for d in u]).norm()
-        hi, lo = (_full_pass(net, [p.detach() + s*epsilon*d for p, d in zip(probs, u)], x, y) for s in (1, -1))
+        hi, lo = (_full_pass(net, [p.detach() + s*epsilon*d for p, d in zip(probs, u)], batch) for s in (1, -1))
         grads = [g - strength*(h - l)/(2*epsilon) for g, h, l in zip(grads, hi, lo)]
     for w, g in zip(net.weights(), grads): w.grad = g
     torch.nn.utils.clip_grad_norm_(net.weights(), clip)

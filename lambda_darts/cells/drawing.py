@@ -120,7 +120,7 @@ def _output(p:complex, rail:list) -> str: # beside the last node, or at the end 
 # %% ../../nbs/2_cells/6_drawing.ipynb #cfac83c9
 def _places(g:Genotype, room:float) -> dict: # node → its centre
     "The inputs one above another, the computed nodes in a row with `room` beside the longest label"
-    ops = [op for kind in g._kinds() for _, _, op in g.edges(kind)]
+    ops = [op for kind in g.kinds for _, _, op in g.edges(kind)]
     step = max([106 + room] + [2*_half(op).real + 2*_RADIUS + room for op in ops])
     first = step + (48 if g.inputs > 1 else 0)
     return {**{i: complex(0, (i - (g.inputs-1)/2)*_ROW) for i in range(g.inputs)},
@@ -167,7 +167,7 @@ def svg(self:Genotype,
     return _figure(self, [kind])
 
 @patch
-def _repr_svg_(self:Genotype): return _figure(self, self._kinds())
+def _repr_svg_(self:Genotype): return _figure(self, self.kinds)
 
 # %% ../../nbs/2_cells/6_drawing.ipynb #777ea37d
 def _png(svg): # bytes

@@ -68,8 +68,10 @@ def _cell(self:Genotype, kind:str) -> tuple:
     need(getattr(self, kind), f'this genotype of space {self.space} has no reduction cell')
     return getattr(self, kind)
 
-@patch
-def _kinds(self:Genotype) -> list: return ['normal', 'reduce'] if self.reduce else ['normal']
+@patch(as_prop=True)
+def kinds(self:Genotype) -> tuple:
+    "The kinds of cell that it has"
+    return ('normal', 'reduce') if self.reduce else ('normal',)
 
 @patch
 def _title(self:Genotype, kind:str) -> str: return f'{self.space}: {kind} cell' if self.reduce else f'{self.space}: cell'
@@ -77,7 +79,7 @@ def _title(self:Genotype, kind:str) -> str: return f'{self.space}: {kind} cell' 
 @patch
 def __str__(self:Genotype):
     lines = []
-    for kind in self._kinds():
+    for kind in self.kinds:
         lines.append(self._title(kind))
         for j, node in enumerate(self._cell(kind), self.inputs):
             lines.append(f'  {j} = ' + ' + '.join(f'{op}({s})' for op, s in node))

@@ -10,7 +10,7 @@ from ..core import face
 
 # %% ../../nbs/6_networks/0_networks.ipynb #49e07f51
 face('lambda_darts.networks',
-     network='Network flops params',
+     network='Network build flops params',
      recipe='RetrainConfig retrain_config',
      trained='Trained export_network load_network predict save_network',
      retrain='Retrain')

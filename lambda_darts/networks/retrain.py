@@ -17,8 +17,8 @@ from ..core.state import Draws, drawing, get_device, own_draws, undisturbed
 from ..data.halves import Data, load_data
 from ..runs.run import Run, slug
 from ..cells.genotype import Genotype
-from ..search.identity import cell_content
-from .network import Network, params
+from ..cells.content import cell_content
+from .network import Network, build, params
 from ..core.norm import sync_norm
 from ..core.ranks import average, average_statistics, mean_over_ranks, part, rank
 from .batches import generator, training_batches
@@ -78,7 +78,7 @@ def build(self:Retrain):
     "The network, its optimizer and schedule, the average of its weights"
     c, d = self.config, self.data
     self._check_amp()
-    net = self.genotype.build(d.n_classes, c.channels, c.cells, d.channels, c.stem, c.auxiliary > 0)
+    net = build(self.genotype, d.n_classes, c.channels, c.cells, d.channels, c.stem, c.auxiliary > 0)
     self.net = net.to(self.device, self.dtype)
     if c.sync_norm: sync_norm(self.net)
     self.sgd, self.schedule = sgd(self.net.parameters(), c)

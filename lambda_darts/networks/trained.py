@@ -21,7 +21,7 @@ from ..data.halves import Data
 from ..cells.genotype import Genotype
 from ..core.files import first_line
 from ..data.images import image_endings, list_images, read_image, resize
-from .network import Network, params
+from .network import Network, build, params
 
 # %% ../../nbs/6_networks/3_trained.ipynb #42a7793c
 def _need(ok, message):
@@ -133,7 +133,7 @@ def _build(texts): # an untrained network of the cell and sizes, and what `Train
     except ValueError as e: raise ValueError(f'the metadata is no JSON ({e})') from None
     _need(isinstance(sizes, dict) and sizes.keys() == _SIZES and isinstance(sizes['stem'], str),
           f'sizes must hold {", ".join(sorted(_SIZES))}')
-    with default_dtype(torch.float32), drawing(Draws(0)), own_draws(): return genotype.build(**sizes), info
+    with default_dtype(torch.float32), drawing(Draws(0)), own_draws(): return build(genotype, **sizes), info
 
 def _fit(net, weights): # the same names, types and shapes
     kinds = lambda t: {k: f'{str(v.dtype)[6:]} {tuple(v.shape)}' for k, v in t.items()}

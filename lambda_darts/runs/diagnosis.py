@@ -8,7 +8,7 @@ __all__ = ['WINDOW', 'LOW', 'MOVED', 'SATURATED', 'IDLE', 'RULES', 'explain', 'D
 # %% ../../nbs/4_runs/3_diagnosis.ipynb #ecb73b81
 from dataclasses import dataclass
 from types import SimpleNamespace
-from ..core.files import plural
+from ..core.files import need, plural
 from ..cells.genotype import Genotype, read_genotype
 from .history import read_history
 
@@ -36,8 +36,8 @@ RULES = dict( # verdict -> when it is given
     collapsed='the cell of the last epoch has collapsed: at least five of six edges are skip_connect or none, '
               'or no path from input to output passes an operation with weights',
     collapsing=f'the cell had collapsed in one of the last {WINDOW} epochs; or the layers do not agree '
-               f'(mean Λ of the validation half below {LOW}), α has left the uniform mixture (saturation {MOVED} or more), '
-               f'and the share of skip_connect and none is {IDLE:.0%} or more and no smaller than {WINDOW} epochs ago',
+               f'(mean Λ of the validation half below {LOW}), α has left the uniform mixture '
+               f'(saturation {MOVED} or more), and the share of skip_connect and none is {IDLE:.0%} or more and no smaller than {WINDOW} epochs ago',
     saturating=f'the layers do not agree, and the softmax of α is closing (saturation {SATURATED} or more)',
     undecided=f'the layers do not agree, and α is still near the uniform mixture (saturation below {SATURATED})',
     healthy='the layers agree, and the cell has not collapsed in the last epochs')
@@ -53,8 +53,7 @@ class Diagnosis:
 
 def _trend(history): # what the rules look at
     missing = [c for c in ('genotype', 'saturation', 'alignment_valid') if c not in history]
-    if missing:
-        raise ValueError(f"the history has no column {' and no column '.join(missing)}: it is not the history of a search")
+    need(not missing, f"the history has no column {' and no column '.join(missing)}: it is not the history of a search")
     now, before = history.tail(WINDOW), read_genotype(history.genotype.iloc[-min(WINDOW + 1, len(history))])
     cells, alignment = [read_genotype(g) for g in now.genotype], now.alignment_valid.mean()
     t = SimpleNamespace(cell=cells[-1], bad=sum(g.collapsed for g in cells), saturation=history.saturation.iloc[-1])
@@ -69,7 +68,8 @@ def _trend(history): # what the rules look at
 def _verdict(t): # a key of `RULES`, and why
     disagree = f'the layers do not agree (mean Λ {t.alignment} over {t.epochs}; below {LOW} is low)'
     if t.cell.collapsed: return 'collapsed', explain(t.cell)
-    if t.bad: return 'collapsing', f'The cell had collapsed in {t.bad} of the last {t.epochs}, though not in the last one.'
+    if t.bad:
+        return 'collapsing', f'The cell had collapsed in {t.bad} of the last {t.epochs}, though not in the last one.'
     if t.drift: return 'collapsing', f'{_idle(t.cell)}, no fewer than {WINDOW} epochs ago, and {disagree}.'
     if not t.low:
         return 'healthy', (f'The layers agree (mean Λ {t.alignment} over {t.epochs}), '

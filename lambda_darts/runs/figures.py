@@ -22,7 +22,8 @@ from ..cells.genotype import Genotype, read_genotype
 from ..cells.spaces import Space, get_space
 
 # %% ../../nbs/4_runs/4_figures.ipynb #42cb63b9
-STYLES = (('#d55e00', '--'), ('#0072b2', '-'), ('#009e73', '-.'), ('#cc79a7', ':')) # apart for the colour-blind and in print
+# apart for the colour-blind and in print
+STYLES = (('#d55e00', '--'), ('#0072b2', '-'), ('#009e73', '-.'), ('#cc79a7', ':'))
 
 def _axes(ax, w=4.6, h=3):
     if ax is not None: return ax
@@ -137,7 +138,8 @@ def _rows(space, kind): # a label per row: edge and operation
 def _weights(history, space, kind): # a row per operation of every edge, a column per epoch
     if 'mixing' not in history:
         raise ValueError('the history has no column mixing: its search did not write the mixing weights')
-    if kind not in space.kinds: raise ValueError(f"space {space.name!r} has no {kind!r} cell: use {' or '.join(space.kinds)}")
+    if kind not in space.kinds:
+        raise ValueError(f"space {space.name!r} has no {kind!r} cell: use {' or '.join(space.kinds)}")
     weights = np.array([sum(read_mixing(line)[space.kinds.index(kind)], []) for line in history.mixing]).T
     wanted = len(_rows(space, kind))
     if len(weights) == wanted: return weights

@@ -76,7 +76,8 @@ def read_mixing(line:str # what `mixing_line` wrote
     "The mixing weights in `line`"
     try: return [[[int(v)/1000 for v in edge.split()] for edge in kind.split('|')] for kind in line.split('/')]
     except ValueError:
-        raise ValueError(f"no mixing weights: {line[:40]!r}: numbers between blanks, edges between '|' are needed") from None
+        raise ValueError(f'no mixing weights: {line[:40]!r}: '
+                         "numbers between blanks, edges between '|' are needed") from None
 
 # %% ../../nbs/4_runs/2_history.ipynb #d64694f3
 def standing(net:Supernet # whose α is described

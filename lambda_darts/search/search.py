@@ -12,8 +12,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 from fastcore.basics import patch
-from .step import alpha_step, optimizers, ramp, unrolled_alpha_step, weight_step
-from .compiled import compiled
+from .step import alpha_step, compiled, optimizers, ramp, unrolled_alpha_step, weight_step
 from .config import SearchConfig, check_config, published_split, search_command, search_config
 from ..core.state import full_float32, get_device
 from ..data.halves import Data, load_data
@@ -24,7 +23,6 @@ from .methods import get_method, stopping
 from .probe import top_curvature
 from ..cells.nasbench import NASBench201
 from ..core.norm import sync_norm
-from .perturbation import select
 from ..core.ranks import check_share, first, mean_over_ranks, own_noise, part, world
 from ..theory.regularizer import AlignmentRegularizer
 from ..runs.run import Run, slug
@@ -48,7 +46,7 @@ class Search(Run):
                  progress:bool=True,        # show a progress bar
                  tensorboard:bool=False,    # write TensorBoard events too (extra `tensorboard`)
                  recompute:bool=False,      # less memory, more time: cells run again in the backward pass (core.recompute)
-                 compile:bool=False,        # torch.compile where first derivatives are enough (search.compiled)
+                 compile:bool=False,        # torch.compile where first derivatives are enough (search.step)
                  curvature:int=0):          # every so many epochs the largest eigenvalue of the Hessian in α; 0: if needed
         c = config or search_config()
         device = get_device(device)
@@ -163,9 +161,9 @@ def alpha_step(self:Search,
     if c.alpha_gradient == 'first':
         penalty = m.penalty(self.net, self.share) if m.penalty else None
         mixing = m.mixing(self.net, self.share)
-        return alpha_step(self.fast, self.adam, *valid, self.regularizer, c.amp, mixing, penalty)
+        return alpha_step(self.fast, self.adam, valid, self.regularizer, c.amp, mixing, penalty)
     gradient = 'exact' if c.alpha_gradient == 'second-exact' else 'difference'
-    return unrolled_alpha_step(self.net, self.adam, *valid, self.regularizer, train, self.sgd, gradient)
+    return unrolled_alpha_step(self.net, self.adam, valid, self.regularizer, train, self.sgd, gradient)
 
 @patch
 def weight_step(self:Search,
@@ -177,7 +175,7 @@ def weight_step(self:Search,
     strength = 0. if i % c.every else self.strength*c.every
     net = self.net if strength and c.gradient == 'exact' else self.fast   # what is compiled has no second derivatives
     mixing = self.method.mixing(self.net, self.share, weights=True)
-    return weight_step(net, self.regularizer, self.sgd, *train, strength, amp=c.amp, mixing=mixing)
+    return weight_step(net, self.sgd, train, self.regularizer, strength, amp=c.amp, mixing=mixing)
 
 # %% ../../nbs/5_search/5_search.ipynb #a7b4c72c
 @patch
@@ -278,7 +276,7 @@ def set_strength(self:Search,
 def prepare(self:Search):
     "Compile, and open TensorBoard, where that is asked for"
     if self.writer and first(): self.board = self.writer(self.out/'tensorboard', purge_step=len(self.rows) + 1)
-    if self.compile: self.fast = compiled(self.net.train(), *next(self._batches('train', 0)))
+    if self.compile: self.fast = compiled(self.net.train(), next(self._batches('train', 0)))
 
 @patch
 def files(self:Search):
@@ -289,12 +287,13 @@ def files(self:Search):
 
 @patch
 def conclude(self:Search):
-    "Read the cell off by perturbation, where the method does so"
+    "Read the cell off otherwise, where the method does so"
     if self.board: self.board.close()
     self.board = None
-    if not (self.finished and self.method.selects) or self.selected: return
+    if not (self.finished and self.method.select) or self.selected: return
     c = self.config
-    with full_float32(): self.selected = select(self.net, self.data, c.batch_size, c.lr/10, c.seed).to_line()
+    with full_float32(): cell = self.method.select(self.net, self.data, c.batch_size, c.lr/10, c.seed)
+    self.selected = cell.to_line()
     self.save()
 
 # %% ../../nbs/5_search/5_search.ipynb #e93308e9
