@@ -119,7 +119,7 @@ def test_every_exported_name_has_an_entry(pages):
 def test_an_entry_says_what_the_signature_says(pages):
     entry = pages['api_theory.regularizer.html'].find(id='AlignmentRegularizer')
     rows = {r.td.text: [c.text for c in r.select('td')[1:]] for r in entry.select('.params tbody tr')}
-    assert rows['kind'] == ['str', "'cosine'", "'cosine' (Λ) or 'sign' (its signed twin)"]
+    assert rows['kind'] == ['str', "'cosine'", "'cosine' (Λ), 'sign' (its signed twin) or 'felt' (Λ of J g_l, what α feels)"]
     assert entry.select_one('.source')['href'] == 'theory.regularizer.html#def-AlignmentRegularizer'
     assert 'AlignmentRegularizer.__call__' in {a['href'].partition('#')[2] for a in entry.select('.returns a')}
 
@@ -186,6 +186,18 @@ def test_hidden_cells_stay_hidden(tools, tmp_path):
     assert [w for w in words if w in text] == ['shown', 'public']
     assert re.findall(r'out \d', text) == ['out 1', 'out 2', 'out 5', 'out 6'] and 'imports' in text
     assert chapter.exports == ['def public(): return 1', 'import os']
+
+
+def test_checks_are_folded_and_figures_have_words(tools, tmp_path):
+    cells = ['#| code-fold: true\nassert value == 1', '#| code-fold: true\n#| fig-alt: A red line\nplt.plot(x); plt.show()',
+             '#| code-fold: true\nx = 1', 'assert seen']
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell('# T'), *map(nbformat.v4.new_code_cell, cells)])
+    nbformat.write(nb, tmp_path/'3_thing.ipynb')
+    chapter, render, files = tools['book'].Chapter(tmp_path/'3_thing.ipynb'), tools['render'], {}
+    cells = chapter.nb.cells[1:]
+    pages = [BeautifulSoup(render.code_cell(c, 's', [], chapter, lambda n: None, files), 'html.parser') for c in cells]
+    assert [p.summary and p.summary.text for p in pages] == ['checks', 'code', 'code', None]
+    assert [c.metadata['alt'] for c in cells] == ['T', 'A red line', 'T', 'T'] and 'fig-alt' not in pages[1].text
 
 
 def test_errors_name_what_is_wrong(tools, copy, monkeypatch):

@@ -183,14 +183,14 @@ def output(out, stem, alt, files, renderer):
     return f'<pre class="out">{html.escape(strip_ansi(text.rstrip()), quote=False)}</pre>' if text.strip() else ''
 
 
-def code_cell(cell, stem, entries, chapter, find, files, renderer):
+def code_cell(cell, stem, entries, chapter, find, files, renderer=None):
     "A code cell of `chapter` and its outputs, in Markdown by `renderer`; `entries` are the names it exports"
     tags, body = cell.metadata['tags'], ''
     if cell.source and 'hide_input' not in tags:
         ids = ''.join(f'<a id="def-{e.name}"></a>' for e in entries)
         mark = f' class="export" title="exported to {LIB}.{chapter.module}"' if 'export' in tags else ' class="try"'
         body = f'{ids}<div{mark}>{definitions(calls(code(cell.source), find), entries)}</div>'
-        if fold := [t for t in ('imports', 'code') if t in tags]:
+        if fold := [t for t in ('imports', 'checks', 'code') if t in tags]:
             body = f'<details class="fold"><summary>{fold[0]}</summary>{body}</details>'
     outs = ''.join(output(o, f'{stem}_{j}', cell.metadata['alt'], files, renderer) for j, o in enumerate(cell.outputs))
     return body + (f'<div class="outputs">{outs}</div>' if outs else '')
