@@ -157,8 +157,8 @@ class ArmSearch(Search):
         self.arm, self.identity['arm'], self.seen, self.on_step = arm, arm, [], ArmSearch.look
         self.after = None  # called with the search after each epoch, and where it goes on
 
-    def _build(self):
-        super()._build()
+    def build(self):
+        super().build()
         if self.varied.get('smooth'): smooth(self.net)
         if self.varied.get('without_none'): self.net.normal_mask[:, NB201_OPS.index('none')] = False
         if 'aim' in self.varied: self.regularizer = AIMS[self.varied['aim']](self.regularizer, self.config.seed)

@@ -11,7 +11,8 @@ from typing import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from ..cells.operations import EdgeFan, FactorizedReduce, SharedFan, make_op
+from ..cells.fans import EdgeFan, SharedFan
+from ..cells.operations import FactorizedReduce, make_op
 from ..theory.regularizer import AlignmentRegularizer
 from ..cells.spaces import Space, get_space
 from ..cells.supernet import Cell, Reduction, Supernet

@@ -9,11 +9,11 @@ __all__ = []
 from ..core import face
 
 # %% ../../nbs/2_cells/0_cells.ipynb #ba282af3
-face('lambda_darts.cells',
+face('lambda_darts.cells', 'drawing',
      genotype='Genotype NB201_OPS read_genotype',
      operations='OPS make_op register_op',
      spaces='Space discretize get_space spaces',
-     svg='Drawing save_picture',
-     drawing='view',
+     svg='Drawing',
+     drawing='save_drawing view',
      supernet='Supernet',
      nasbench='NASBench201 convert_natsbench')

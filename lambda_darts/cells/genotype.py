@@ -9,13 +9,9 @@ __all__ = ['NB201_OPS', 'WEIGHTLESS', 'Genotype', 'read_genotype']
 import hashlib, json, os, re
 from dataclasses import dataclass, fields
 from fastcore.basics import patch
-from ..core.files import home_path, write_text
+from ..core.files import home_path, need, write_text
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #5c9591e7
-def _need(ok, message:str): # what is wrong and what is allowed, in one line
-    "ValueError with `message` unless `ok`"
-    if not ok: raise ValueError(message)
-
 def _show(x) -> str: # one line of at most 80 characters
     "`repr(x)`, shortened"
     r = repr(x)
@@ -28,12 +24,12 @@ def _name(x): return isinstance(x, str) and x.isprintable() and x.strip() != ''
 def _node(edges, number:int, kind:str) -> tuple: # `(op, source)` pairs
     "The edges of node `number`, checked"
     at = f'{kind} node {number}'
-    _need(_list(edges) and len(edges) > 0, f'{at}: a nonempty list of [operation, source] pairs is needed, got {_show(edges)}')
+    need(_list(edges) and len(edges) > 0, f'{at}: a nonempty list of [operation, source] pairs is needed, got {_show(edges)}')
     for e in edges:
-        _need(_list(e) and len(e) == 2, f'{at}: {_show(e)} is not an [operation, source] pair')
-        _need(_name(e[0]), f'{at}: the operation {_show(e[0])} is not a printable name')
-        _need(_int(e[1]) and 0 <= e[1] < number, f'{at}: the source {_show(e[1])} is not an earlier node, 0 to {number-1}')
-    _need(len({s for _, s in edges}) == len(edges), f'{at}: the same source twice in {_show(edges)}')
+        need(_list(e) and len(e) == 2, f'{at}: {_show(e)} is not an [operation, source] pair')
+        need(_name(e[0]), f'{at}: the operation {_show(e[0])} is not a printable name')
+        need(_int(e[1]) and 0 <= e[1] < number, f'{at}: the source {_show(e[1])} is not an earlier node, 0 to {number-1}')
+    need(len({s for _, s in edges}) == len(edges), f'{at}: the same source twice in {_show(edges)}')
     return tuple((op, source) for op, source in edges)
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #df3eaf9f
@@ -47,29 +43,29 @@ class Genotype:
     concat: tuple = ()  # numbers of the nodes whose concatenation is the output; empty: the last node
 
     def __post_init__(self):
-        _need(_name(self.space), f'space: a printable name is needed, got {_show(self.space)}')
-        _need(_int(self.inputs) and self.inputs > 0, f'inputs: a whole number of at least 1 is needed, got {_show(self.inputs)}')
+        need(_name(self.space), f'space: a printable name is needed, got {_show(self.space)}')
+        need(_int(self.inputs) and self.inputs > 0, f'inputs: a whole number of at least 1 is needed, got {_show(self.inputs)}')
         for kind in ('normal', 'reduce'): self._set(kind, self._nodes(kind))
-        _need(len(self.reduce) in (0, len(self.normal)),
+        need(len(self.reduce) in (0, len(self.normal)),
               f'reduce: {len(self.reduce)} nodes, but normal has {len(self.normal)}: the same number (or none) is needed')
         last = self.inputs + len(self.normal) - 1
-        _need(_list(self.concat) and all(_int(i) and self.inputs <= i <= last for i in self.concat),
+        need(_list(self.concat) and all(_int(i) and self.inputs <= i <= last for i in self.concat),
               f'concat: a list of computed nodes, {self.inputs} to {last}, is needed, got {_show(self.concat)}')
-        _need(len(set(self.concat)) == len(self.concat), f'concat: a node twice in {_show(self.concat)}')
+        need(len(set(self.concat)) == len(self.concat), f'concat: a node twice in {_show(self.concat)}')
         self._set('concat', tuple(self.concat) or (last,))
 
     def _set(self, name, value): object.__setattr__(self, name, value)
 
     def _nodes(self, kind):
         nodes = getattr(self, kind)
-        _need(_list(nodes) and (len(nodes) > 0 or kind == 'reduce'), f'{kind}: a list of nodes is needed, got {_show(nodes)}')
+        need(_list(nodes) and (len(nodes) > 0 or kind == 'reduce'), f'{kind}: a list of nodes is needed, got {_show(nodes)}')
         return tuple(_node(edges, j, kind) for j, edges in enumerate(nodes, self.inputs))
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #72efcf87
 @patch
 def _cell(self:Genotype, kind:str) -> tuple:
-    _need(kind in ('normal', 'reduce'), f"unknown kind of cell {_show(kind)}: use 'normal' or 'reduce'")
-    _need(getattr(self, kind), f'this genotype of space {self.space} has no reduction cell')
+    need(kind in ('normal', 'reduce'), f"unknown kind of cell {_show(kind)}: use 'normal' or 'reduce'")
+    need(getattr(self, kind), f'this genotype of space {self.space} has no reduction cell')
     return getattr(self, kind)
 
 @patch
@@ -99,7 +95,7 @@ def to_json(self:Genotype) -> str: # a JSON object, a line per node
 # %% ../../nbs/2_cells/1_genotype.ipynb #82a37a42
 def _once(pairs:list) -> dict: # what a JSON object held
     "The pairs as a dict; ValueError where a key comes twice"
-    _need(len(dict(pairs)) == len(pairs), f'a key twice among {_show([k for k, _ in pairs])}')
+    need(len(dict(pairs)) == len(pairs), f'a key twice among {_show([k for k, _ in pairs])}')
     return dict(pairs)
 
 def _no_constant(name:str): raise ValueError(f'{name} is not a number')
@@ -107,14 +103,14 @@ def _no_constant(name:str): raise ValueError(f'{name} is not a number')
 @patch(cls_method=True)
 def from_json(cls:Genotype, text:str): # what `to_json` wrote
     "The genotype that `text` holds; ValueError with one line saying what is wrong"
-    _need(isinstance(text, str), f'not a genotype: a text is needed, got {_show(text)}')
+    need(isinstance(text, str), f'not a genotype: a text is needed, got {_show(text)}')
     try: d = json.loads(text, object_pairs_hook=_once, parse_constant=_no_constant)
     except (ValueError, RecursionError) as e: raise ValueError(f'not a genotype: malformed JSON: {e}') from None
     keys = [f.name for f in fields(cls)]
-    _need(isinstance(d, dict), f'not a genotype: a JSON object with keys {", ".join(keys)} is needed, got {_show(d)}')
-    for k in keys: _need(k in d, f'not a genotype: the key {k!r} is missing')
-    for k in d: _need(k in keys, f'not a genotype: unknown key {_show(k)}: the keys are {", ".join(keys)}')
-    _need(d['concat'] != [], 'not a genotype: concat is empty')
+    need(isinstance(d, dict), f'not a genotype: a JSON object with keys {", ".join(keys)} is needed, got {_show(d)}')
+    for k in keys: need(k in d, f'not a genotype: the key {k!r} is missing')
+    for k in d: need(k in keys, f'not a genotype: unknown key {_show(k)}: the keys are {", ".join(keys)}')
+    need(d['concat'] != [], 'not a genotype: concat is empty')
     return cls(**d)
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #65077927
@@ -142,7 +138,7 @@ _NB201_FORM = f'|op~0|+|op~0|op~1|+|op~0|op~1|op~2| with op one of {", ".join(NB
 def from_nasbench201(cls:Genotype, arch:str): # such as '|none~0|+|none~0|skip_connect~1|+|none~0|none~1|none~2|'
     "The genotype of the NAS-Bench-201 cell `arch`"
     match = re.fullmatch(_NB201, arch) if isinstance(arch, str) else None
-    _need(match, f'not a NAS-Bench-201 cell: {_show(arch)}: use the form {_NB201_FORM}')
+    need(match, f'not a NAS-Bench-201 cell: {_show(arch)}: use the form {_NB201_FORM}')
     ops = iter(match.groups())
     return cls('nb201', tuple(tuple((next(ops), s) for s in range(n)) for n in (1, 2, 3)))
 
@@ -155,7 +151,7 @@ def _nasbench201(self:Genotype): # its string; None where it is no such cell
 def to_nasbench201(self:Genotype) -> str: # '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'
     "The NAS-Bench-201 string of this cell; ValueError where it is not such a cell"
     arch = self._nasbench201()
-    _need(arch, f'this genotype of space {self.space} is no NAS-Bench-201 cell, which has the form {_NB201_FORM} and node 3 as output')
+    need(arch, f'this genotype of space {self.space} is no NAS-Bench-201 cell, which has the form {_NB201_FORM} and node 3 as output')
     return arch
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #eef684cb

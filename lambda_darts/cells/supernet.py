@@ -12,7 +12,8 @@ from fastcore.basics import patch
 from torch import Tensor, nn
 from ..core.conv import Conv2d
 from .genotype import Genotype
-from .operations import FactorizedReduce, ReLUConvBN, SharedFan, is_shared, make_fan
+from .fans import SharedFan, is_shared, make_fan
+from .operations import FactorizedReduce, ReLUConvBN
 from ..core.recompute import recompute as call_again
 from .spaces import Space, discretize, get_space, op_mask
 

@@ -24,8 +24,7 @@ from ..search.config import make_config, published_split
 from ..core.files import home_path, write_text
 from ..data.halves import load_data
 from ..runs.diagnosis import explain
-from ..cells.svg import save_picture
-from ..search.estimate import memory_advice
+from ..cells.drawing import save_drawing
 from ..cells.genotype import read_genotype
 from ..cells.nasbench import NASBench201
 from ..core.ranks import first, ranks
@@ -112,14 +111,10 @@ def apart(values:dict, # the arguments of a command that was made by `with_optio
     return dict(values, data=data, **how)
 
 # %% ../../nbs/9_cli/1_commands.ipynb #1b175526
-class _Search(Search): # with advice where the memory is not enough
-    def run(self, until=None):
-        with memory_advice(self): return super().run(until)
-
 def _search(data, out, device, table, tensorboard, quiet, recompute, compile, curvature, **config): # one search, not yet run
     config = make_config(seed=data.get('seed', 0), **config)
     if data['split'] is None: data = data | dict(split=published_split(config, data['data']))
-    return _Search(config, pictures(**data), out, device, table, not quiet, tensorboard, recompute, compile, curvature)
+    return Search(config, pictures(**data), out, device, table, not quiet, tensorboard, recompute, compile, curvature)
 
 def _say(text): # one voice, however many ranks there are
     if first(): print(text)
@@ -195,7 +190,7 @@ def lambda_darts_draw(
     cell:str,             # a NAS-Bench-201 string, a genotype.json, or a run's folder
     out:str='cell.svg'):  # the picture, .svg or .png
     "Draw a cell"
-    save_picture(read_genotype(cell), out)
+    save_drawing(read_genotype(cell), out)
     print(out)
 
 # %% ../../nbs/9_cli/1_commands.ipynb #893b9357

@@ -16,8 +16,8 @@ class Face(ModuleType):
     def __getattr__(self, name):
         where = self.__dict__['_where']
         if name not in where: raise AttributeError(f'{self.__name__} has no {name}: it has {", ".join(sorted(where))}')
-        value = getattr(import_module(f'{self.__name__}.{where[name]}'), name)
-        self.__dict__[name] = value
+        for module in (*self.__dict__['_whole'], where[name]): found = import_module(f'{self.__name__}.{module}')
+        self.__dict__[name] = value = getattr(found, name)
         return value
 
     def __setattr__(self, name, value):
@@ -27,18 +27,20 @@ class Face(ModuleType):
     def __dir__(self): return sorted({*self._where, *super().__dir__()})
 
 def face(package:str, # as it is imported
+         *whole,      # modules that add methods to the classes of others: they are imported with the first name
          **names):    # module -> the names that it gives, with blanks between
     "Give a package its public names, imported at first use"
     module = sys.modules.get(package) or import_module(package)
     where = {name: mod for mod, listed in names.items() for name in listed.split()}
-    module.__dict__.update(_where=where, __all__=sorted(where))
+    module.__dict__.update(_where=where, _whole=whole, __all__=sorted(where))
     module.__class__ = Face
 
 # %% ../../nbs/0_core/0_core.ipynb #4ec981f4
 face('lambda_darts.core',
-     files='atomic_path home_path write_text',
+     files='atomic_path duration first_line home_path need plural write_text',
      state='Draws drawing frozen_statistics get_device replay set_seed undisturbed',
      ranks='rank ranks world',
      conv='Conv2d',
      norm='BatchNorm2d',
+     count='LiveBytes multiply_adds',
      recompute='recompute')

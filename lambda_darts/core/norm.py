@@ -11,8 +11,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd import Function
-from .conv import once_is_enough
 from .ranks import rank, world
+from .state import once_is_enough
 
 # %% ../../nbs/0_core/5_norm.ipynb #26eb0c14
 def _col(z): return z.view(-1, 1, 1)

@@ -51,11 +51,15 @@ def mean_over_ranks(t:Tensor) -> Tensor: # of the same shape on every rank
     dist.all_reduce(t)
     return t/world()
 
-def average(tensors:list) -> list: # of the same shapes on every rank
+def average(tensors:list,    # of the same shapes on every rank
+            mean:Callable|None=None, # the mean over the ranks of a vector; None: `mean_over_ranks`
+           ) -> list:
     "The mean over the ranks of each tensor, by one exchange"
     tensors = list(tensors)
-    if world() == 1: return tensors
-    flat = mean_over_ranks(torch.cat([t.detach().flatten() for t in tensors]))
+    if mean is None:
+        if world() == 1: return tensors
+        mean = mean_over_ranks
+    flat = mean(torch.cat([t.detach().flatten() for t in tensors]))
     return [f.view_as(t) for f, t in zip(flat.split([t.numel() for t in tensors]), tensors)]
 
 # %% ../../nbs/0_core/3_ranks.ipynb #c62a7a2b

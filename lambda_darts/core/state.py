@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['BatchNorm', 'set_seed', 'Draws', 'drawing', 'generator', 'own_draws', 'other_dice', 'replay', 'replay_buffers',
-           'frozen_statistics', 'full_float32', 'undisturbed', 'default_dtype', 'get_device']
+           'frozen_statistics', 'full_float32', 'once_is_enough', 'graph_nodes', 'check_twice_differentiable',
+           'undisturbed', 'default_dtype', 'get_device']
 
 # %% ../../nbs/0_core/2_state.ipynb #a8cff59d
 import os, random
@@ -140,6 +141,29 @@ def full_float32():
                 stack.enter_context(torch.autocast(kind, enabled=False))
             yield
     finally: torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = old
+
+# %% ../../nbs/0_core/2_state.ipynb #5a79969c
+def once_is_enough(x:torch.Tensor # an input
+                  ) -> bool:
+    "Is nothing differentiated here, or by somebody else: without gradients, under autocast, in torch.compile"
+    return not torch.is_grad_enabled() or torch.is_autocast_enabled(x.device.type) or torch.compiler.is_compiling()
+
+# %% ../../nbs/0_core/2_state.ipynb #370f7ed8
+def graph_nodes(tensors): # tensors; None among them is passed over
+    "The nodes of the graph that led to them, each once"
+    seen, todo = set(), [t.grad_fn for t in tensors if t is not None]
+    while todo:
+        node = todo.pop()
+        if node is None or node in seen: continue
+        yield node
+        seen.add(node)
+        todo += [n for n, _ in node.next_functions]
+
+def check_twice_differentiable(grads): # gradients with their graph; None where there is none
+    "ValueError where the graph of the gradients holds torch's guard against a second derivative"
+    if any(node.name() == 'torch::autograd::Error' for node in graph_nodes(grads)):
+        raise ValueError("gradient 'exact' met an operation marked once_differentiable: "
+                         "use a difference ('central'; for α 'difference')")
 
 # %% ../../nbs/0_core/2_state.ipynb #510795ab
 @contextmanager

@@ -16,7 +16,8 @@ import torch
 from sklearn.datasets import load_digits
 from torch.utils.data import Dataset
 from torchvision import datasets
-from .images import (Files, Stream, class_names, ending_of, first_line, image_endings, is_visible, list_images, read_dataset,
+from ..core.files import first_line
+from .images import (Files, Stream, class_names, ending_of, image_endings, is_visible, list_images, read_dataset,
                                  resize, some_of)
 
 # %% ../../nbs/3_data/2_sources.ipynb #82cd2740

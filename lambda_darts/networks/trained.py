@@ -19,7 +19,8 @@ from ..core.files import atomic_path, home_path
 from ..core.state import Draws, default_dtype, drawing, get_device, own_draws
 from ..data.halves import Data
 from ..cells.genotype import Genotype
-from ..data.images import first_line, image_endings, list_images, read_image, resize
+from ..core.files import first_line
+from ..data.images import image_endings, list_images, read_image, resize
 from .network import Network, params
 
 # %% ../../nbs/6_networks/3_trained.ipynb #42a7793c

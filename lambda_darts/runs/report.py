@@ -15,8 +15,9 @@ import pandas as pd
 from .page import charts
 from ..search.config import Config, make_config
 from ..core.files import home_path, write_text
-from .diagnosis import RULES, diagnose, read_history
-from ..cells.svg import FAMILIES, _INK, _PALE, _PAPER, _SHADE, _SOFT
+from .diagnosis import RULES, diagnose
+from .history import read_history
+from ..cells.svg import FAMILIES, INK, PALE, PAPER, SHADE, SOFT
 from ..cells.genotype import Genotype, read_genotype
 from ..data.sources import SETS
 
@@ -144,7 +145,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;background:var(--card);border:1p
 padding:.8rem 1rem;margin:0}summary{cursor:pointer;padding:.3rem 0}.rules dt{font-weight:600}
 .rules .now{text-decoration:underline}.rules dd{margin:0 0 .5rem;max-width:44rem}
 @media(min-width:56rem){.top{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}}"""
-_INKS = ({_INK: 'ink', _SOFT: 'soft', _PALE: 'soft', _PAPER: 'paper', _SHADE: 'card'} |
+_INKS = ({INK: 'ink', SOFT: 'soft', PALE: 'soft', PAPER: 'paper', SHADE: 'card'} |
          {FAMILIES[k][0]: f'c{i}' for i, k in enumerate(('convolution', 'pooling', 'skip', 'noise'))})
 CSS += ''.join(f'.cell [{how}="{ink}"]{{{how}:var(--{name})}}' for ink, name in _INKS.items() for how in ('fill', 'stroke'))
 

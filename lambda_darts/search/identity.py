@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from ..cells.genotype import Genotype
 from .methods import Method, get_method
-from ..cells.operations import aside, is_own_op, make_op, structure, trial
+from ..cells.fans import structure
+from ..cells.operations import aside, is_own_op, make_op, trial
 from ..cells.spaces import Space, get_space
 from ..cells.supernet import Supernet
 

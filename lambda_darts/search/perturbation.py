@@ -9,7 +9,8 @@ __all__ = ['perturb', 'select']
 import copy
 from typing import Callable
 import torch
-from .step import evaluate, optimizers, weight_step
+from ..runs.history import evaluate
+from .step import optimizers, weight_step
 from ..core.state import frozen_statistics
 from ..data.halves import Data
 from ..cells.genotype import Genotype

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from matplotlib.figure import Figure
 from ..core.files import home_path, write_text
 from ..runs.diagnosis import explain
-from ..cells.svg import save_picture
+from ..cells.drawing import save_drawing
 from ..core.ranks import first, from_first
 from .search import Search
 
@@ -132,7 +132,7 @@ def _write(self:Seeds):
     write_text(self.out/'summary.html', self.page())
     if self.chosen is None: return
     self.cells[self.chosen].save(self.out/'genotype.json')
-    save_picture(self.cells[self.chosen], self.out/'cell.svg')
+    save_drawing(self.cells[self.chosen], self.out/'cell.svg')
 
 # %% ../../nbs/5_search/6_seeds.ipynb #c43f992e
 SHOWN = dict(valid_acc=('validation accuracy', '.1%'), train_acc=('training accuracy', '.1%'), alignment_train=('Λ, training half', '.3f'),

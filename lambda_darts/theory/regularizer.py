@@ -10,7 +10,9 @@ from typing import Callable
 import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
-from ..core.state import frozen_statistics, full_float32, replay, replay_buffers
+from ..core.ranks import average
+from ..core.state import (check_twice_differentiable, frozen_statistics, full_float32, graph_nodes, replay,
+                                     replay_buffers)
 from .alignment import alignment, directions
 
 # %% ../../nbs/1_theory/4_regularizer.ipynb #bc0b5851
@@ -83,19 +85,12 @@ def _arguments(weights, probs, strength): # lists: the weights, and a leaf copy 
     return weights, [p.detach().requires_grad_() for p in probs]
 
 # %% ../../nbs/1_theory/4_regularizer.ipynb #78a2f0dd
-def _nodes(tensors): # of the graph that led to them
-    seen, todo = set(), [t.grad_fn for t in tensors if t is not None]
-    while todo:
-        node = todo.pop()
-        if node is None or node in seen: continue
-        yield node
-        seen.add(node)
-        todo += [n for n, _ in node.next_functions]
-
 def _full_precision(loss): # ValueError where it was computed in half precision
     if not loss.requires_grad: raise ValueError('the loss has no graph: call outside torch.no_grad(), and let loss_fn detach nothing')
-    half = next((m.dtype for node in _nodes([loss]) for m in node._input_metadata if m.dtype in HALF), None)
-    if half: raise ValueError(f'loss_fn computes in {half}: a difference is lost in its rounding, leave autocast out of it where strength is above 0')
+    half = next((m.dtype for node in graph_nodes([loss]) for m in node._input_metadata if m.dtype in HALF), None)
+    if half:
+        raise ValueError(f'loss_fn computes in {half}: a difference is lost in its rounding, '
+                         'leave autocast out of it where strength is above 0')
 
 # %% ../../nbs/1_theory/4_regularizer.ipynb #cbacf163
 def _numbers(grads): # detached layer gradients
@@ -105,20 +100,13 @@ def _numbers(grads): # detached layer gradients
 
 @patch
 def _mean(self:AlignmentRegularizer, grads): # over ranks where asked for
-    if self.reduce is None: return grads
-    flat = self.reduce(torch.cat([g.flatten() for g in grads]))
-    return [f.view_as(g) for f, g in zip(flat.split([g.numel() for g in grads]), grads)]
-
-# %% ../../nbs/1_theory/4_regularizer.ipynb #a2714cfa
-def _twice_differentiable(grads): # ValueError where the graph of the layer gradients holds torch's guard
-    if any(node.name() == 'torch::autograd::Error' for node in _nodes(grads)):
-        raise ValueError("gradient 'exact' met an operation marked once_differentiable: use a difference ('central'; for α 'difference')")
+    return grads if self.reduce is None else average(grads, self.reduce)
 
 # %% ../../nbs/1_theory/4_regularizer.ipynb #9f71be8e
 @patch
 def _exact(self:AlignmentRegularizer, loss, weights, probs, strength):
     live = torch.autograd.grad(loss, probs, create_graph=True, allow_unused=True)
-    _twice_differentiable(live)
+    check_twice_differentiable(live)
     layer_grads = self._mean(_numbers(live))
     objective = loss - strength*sum((g*u).sum() for g, u in zip(live, self.aim(layer_grads)))
     return torch.autograd.grad(objective, weights, materialize_grads=True), layer_grads

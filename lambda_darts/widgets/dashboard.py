@@ -14,13 +14,14 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 from matplotlib.figure import Figure
-from ..runs.diagnosis import diagnose, read_history
+from ..runs.diagnosis import diagnose
 from .explore import complaint, picture
-from ..runs.figures import plot_accuracy, plot_alignment, plot_saturation, _panel
+from ..runs.figures import plot_accuracy, plot_alignment, plot_columns, plot_saturation
 from ..cells.genotype import read_genotype
-from ..search.search import Search, StopSearch
-from ..runs.history import standing
-from ..runs.watch import _duration
+from ..runs.run import StopRun
+from ..search.search import Search
+from ..runs.history import read_history, standing
+from ..core.files import duration
 
 # %% ../../nbs/7_widgets/2_dashboard.ipynb #be7d35a1
 class Runner:
@@ -62,7 +63,7 @@ def _step(self:Runner, search): # in the search's thread
     self.where, self._held = (len(search.rows), len(search.steps)), True
     self._go.wait()
     self._held = False
-    if self._halt: raise StopSearch
+    if self._halt: raise StopRun
 
 @patch
 def _run(self:Runner): # in the search's thread
@@ -86,9 +87,13 @@ def history(self:Runner) -> pd.DataFrame: # as `Search.history`, and a last row 
 def per_epoch(self:Runner) -> int: return len(self.search.data.train)//self.search.config.batch_size  # steps
 
 # %% ../../nbs/7_widgets/2_dashboard.ipynb #c5757803
+def _plot_loss(history, ax):
+    columns = dict(train_loss='training half', valid_loss='validation half')
+    return plot_columns(history, columns, 'cross-entropy (nats)', ax=ax)
+
 _PANELS = dict( # heading → draws it
     alignment=plot_alignment,
-    loss=lambda h, ax: _panel(h, ax, dict(train_loss='training half', valid_loss='validation half'), 'cross-entropy (nats)'),
+    loss=_plot_loss,
     saturation=plot_saturation)
 
 def panels(history:pd.DataFrame, # with at least one row
@@ -110,7 +115,7 @@ def _headline(run:Runner) -> str: # where it is
     if run.phase != 'finished': parts += [f'step {steps} of {run.per_epoch}']
     seconds = [r['seconds'] for r in run.search.rows[-5:]]
     if seconds and run.phase == 'running':
-        parts += [f'{_duration((total - epochs - steps/run.per_epoch)*sum(seconds)/len(seconds))} left']
+        parts += [f'{duration((total - epochs - steps/run.per_epoch)*sum(seconds)/len(seconds))} left']
     if run.phase in ('stopped', 'finished'): parts += [f'saved in {escape(str(run.search.out))}']
     share = (epochs + steps/run.per_epoch)/total
     return (f'<div style="line-height:1.6;overflow-wrap:anywhere">{" · ".join(parts)}</div><progress style="width:100%" max="1" '

@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from ..theory.alignment import alignment, directions
-from ..runs.diagnosis import STYLES
+from ..runs.figures import STYLES
 from ..cells.svg import FAMILIES, family
 from ..theory.relaxation import jacobian
 from ..theory.saturation import saturation
