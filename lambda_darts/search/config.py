@@ -31,7 +31,7 @@ class Config:
     preset: str        # where the defaults came from
     method: str|Method # 'darts', or another remedy of search.methods by its name, or one of your own
     space: str|Space   # the name of a built-in search space, or one of your own
-    regularizer: str   # 'none' (DARTS), 'cosine' (Λ) or 'sign'
+    regularizer: str   # 'none' (DARTS), 'cosine' (Λ), 'sign' or 'felt'
     gradient: str      # of the regulariser: 'central', 'pair', 'forward' or 'exact'
     aligned: str       # which cells the regulariser sees: 'normal' (as published), 'reduce' or 'both'
     strength: float    # λ at the end of the ramp
@@ -63,7 +63,7 @@ def told(self:Config) -> dict: # without the rare settings that are off: they ca
     return {k: v for k, v in named.items() if k not in off or v != off[k]}
 
 # %% ../../nbs/5_search/4_config.ipynb #57294834
-def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
+def strength_of(regularizer:str, # 'none', 'cosine', 'sign' or 'felt'
                 gradient:str,    # 'central', 'forward' or 'exact'
                 method:str='darts', # a key of `METHODS`
                ) -> float: # the λ to use where none is given
@@ -73,7 +73,7 @@ def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
     return .125 if regularizer == 'sign' or method == 'pc-darts' else .25
 
 # %% ../../nbs/5_search/4_config.ipynb #b195fe57
-_WORDS = dict(regularizer=('none', 'cosine', 'sign'), gradient=('central', 'pair', 'forward', 'exact'),
+_WORDS = dict(regularizer=('none', 'cosine', 'sign', 'felt'), gradient=('central', 'pair', 'forward', 'exact'),
               alpha_gradient=('first', 'second', 'second-exact'), aligned=('normal', 'reduce', 'both'), dtype=('float32', 'float64'))
 
 def _need(ok, message):
@@ -93,14 +93,14 @@ def check_config(config:Config): # of any origin
     for name in ('strength', 'weight_decay', 'lr_min'):
         need(0 <= getattr(c, name) < float('inf'), f'{name} must be 0 or a positive number, got {getattr(c, name)}')
     need(c.dtype == 'float32' or not c.amp, f'amp computes in bfloat16, dtype {c.dtype} does not: choose one')
-    need(c.strength == 0 or c.regularizer != 'none', f'strength {c.strength} needs a regularizer: cosine or sign, got none')
+    need(c.strength == 0 or c.regularizer != 'none', f'strength {c.strength} needs a regularizer: cosine, sign or felt, got none')
     need(0 < c.rise <= 1, f'rise is a share of the search, larger than 0 and at most 1, got {c.rise}')
     need(0 <= c.seed < 2**63, f'seed must be 0 or a positive whole number, got {c.seed}')
 
 # %% ../../nbs/5_search/4_config.ipynb #fc2469dd
 def make_config(preset:str='quick',        # 'quick' or 'paper'
                 space:str|Space='nb201',   # a key of `spaces`, or a space of your own
-                regularizer:str|None=None, # 'none', 'cosine' (Λ) or 'sign'; None: cosine, and none where a method is given
+                regularizer:str|None=None, # 'none', 'cosine' (Λ), 'sign' or 'felt'; None: cosine, and none where a method is given
                 gradient:str|None=None,    # 'exact', 'central' (as published) or 'forward'; None: from the preset
                 seed:int=0,                # of everything
                 method:str|Method|None=None, # a key of `METHODS`, or a method of your own; None: DARTS, with the regulariser
@@ -116,7 +116,7 @@ def make_config(preset:str='quick',        # 'quick' or 'paper'
     method, space = get_method(method or 'darts'), get_space(space)
     skeleton = PRESETS[preset]['row' if space.reduce else 'stages']
     defaults = _BOTH | skeleton | method.settings | _WITH.get((preset, method.name), {}) | _WITH.get((preset, regularizer), {})
-    if regularizer in ('none', 'cosine', 'sign'): defaults |= dict(strength=strength_of(regularizer, gradient, method.name))
+    if regularizer in _WORDS['regularizer']: defaults |= dict(strength=strength_of(regularizer, gradient, method.name))
     named = dict(method=method if method.own else method.name, space=space if space.own else space.name)
     chosen = dict(preset=preset, regularizer=regularizer, gradient=gradient, seed=seed, **named)
     config = Config(**dict(strength=0.) | defaults | chosen | given)
