@@ -1,10 +1,10 @@
-"What every test starts from: this checkout's library, also in the processes it starts, and an environment put back afterwards."
+"What every test starts from: this checkout's library in one thread, also in the processes it starts, put back afterwards."
 import os
 from pathlib import Path
 
 import pytest
 
-os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # before torch: on a busy machine its threads must not wait busily
+os.environ.update(OMP_NUM_THREADS='1', OMP_WAIT_POLICY='PASSIVE')  # before torch: two workers share the cores
 import torch
 
 ROOT = str(Path(__file__).resolve().parents[1])

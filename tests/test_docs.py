@@ -108,7 +108,7 @@ def test_every_exported_name_has_an_entry(pages):
 def test_an_entry_says_what_the_signature_says(pages):
     entry = pages['api_theory.regularizer.html'].find(id='AlignmentRegularizer')
     rows = {r.td.text: [c.text for c in r.select('td')[1:]] for r in entry.select('.params tbody tr')}
-    assert rows['kind'] == ['str', "'cosine'", "'cosine' (Λ) or 'sign' (its signed twin)"]
+    assert rows['kind'] == ['str', "'cosine'", "'cosine' (Λ), 'sign' (its signed twin) or 'felt' (Λ of J g_l, what α feels)"]
     assert entry.select_one('.source')['href'] == 'theory.regularizer.html#def-AlignmentRegularizer'
     assert 'AlignmentRegularizer.__call__' in {a['href'].partition('#')[2] for a in entry.select('.returns a')}
 
