@@ -86,7 +86,8 @@ def pictures(
     "The pictures that a command works on"
     data, root, flip = ('digits' if data is None else data), ('data' if root is None else root), ('auto' if flip is None else flip)
     if flip not in _FLIP: raise ValueError(f"unknown flip {flip!r}: use {', '.join(_FLIP)}")
-    with _in_one_line(): return load_data(data, root, size, download, split, seed, _FLIP[flip], memory, workers)
+    with _in_one_line(): return load_data(data, root=root, size=size, download=download, split=split, seed=seed, flip=_FLIP[flip],
+                                             memory=memory, workers=workers)
 
 # %% ../../nbs/9_cli/1_commands.ipynb #e50c7eae
 def running(

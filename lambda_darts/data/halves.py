@@ -137,11 +137,11 @@ def _source(data, root, size, split, flip): # the options of the commands that g
     return dict(data=data if is_set(data) else _place(data)) | options
 
 # %% ../../nbs/3_data/3_halves.ipynb #c9efcefb
-def load_data(data='digits',                     # 'digits', a torchvision set, .npz file, folder, (images, labels), Dataset
+def load_data(data='digits',                     # a set's name, .npz file, folder, pair (images, labels) or Dataset
               root:str|os.PathLike='data',       # folder of torchvision's sets
               size:int|None=None,                # resize to size x size pixels
               download:bool=False,               # fetch an absent torchvision set
-              split:str|os.PathLike|None=None,   # file with the two halves, or ordered: first and last; None: stratified
+              split:str|os.PathLike|None=None,   # file with two halves, or ordered: first and last; None: stratified
               seed:int=0,                        # of the stratified halves
               flip:bool|None=None,               # may images be mirrored? None: yes, unless the set is known to mind
               memory:float=4,                    # GiB to hold; folders and Datasets with more are read in every epoch

@@ -34,7 +34,7 @@ def image_tensor(im,                 # a PIL image of 8 bits per channel or less
     x = np.array(ImageOps.exif_transpose(im).convert(mode))
     return torch.from_numpy(x.reshape(*x.shape[:2], -1)).permute(2, 0, 1)
 
-def read_image(path:str|os.PathLike, # of a file in any format that Pillow reads; the first image, where it holds several
+def read_image(path:str|os.PathLike, # of a file in any format that Pillow reads; the first image of several
                mode:str|None=None,   # L (grey) or RGB; None: what the image is
               ) -> torch.Tensor: # (channels, height, width), uint8
     "The pixels of the image in a file"
@@ -233,7 +233,8 @@ def _named(ds):
     found = [names for d in below if (names := _named(d)) is not None]
     for names in found:
         if names == found[0]: continue
-        raise ValueError(f'{type(ds).__name__} joins sets of different classes: {some_of(found[0])}, and {some_of(names)}')
+        raise ValueError(f'{type(ds).__name__} joins sets of different classes: '
+                         f'{some_of(found[0])}, and {some_of(names)}')
     return found[0] if found else None
 
 def class_names(ds,      # a `Dataset`

@@ -42,7 +42,8 @@ def _labels(y, n):
     "`y` as an int64 tensor with one class number for each of `n` images"
     y = np.asarray(y.detach().cpu() if isinstance(y, torch.Tensor) else y)
     if y.ndim == 2 and y.shape[1] == 1: y = y[:, 0]
-    need(y.ndim == 1 and y.dtype.kind in 'iu', f'labels must be one integer per image, not {y.dtype} of shape {y.shape}')
+    need(y.ndim == 1 and y.dtype.kind in 'iu',
+         f'labels must be one integer per image, not {y.dtype} of shape {y.shape}')
     need(len(y) == n, f'{n} images, but {len(y)} labels')
     if (y < 0).any(): raise ValueError(f'labels must count from 0, but the smallest is {y.min()}')
     return torch.from_numpy(y.astype(np.int64))
