@@ -15,7 +15,7 @@ from ..core.files import duration, home_path, need, write_text
 from ..data.sources import SETS
 from .diagnosis import RULES, diagnose
 from .history import read_history
-from .page import again, badge, charts, drawn, page, pairs, row, table
+from .page import again, badge, charts, document, drawn, pairs, row, table
 
 # %% ../../nbs/4_runs/6_report.ipynb #7cf0f253
 def _json(path): # the object in it
@@ -137,7 +137,7 @@ def report(folder:str|os.PathLike # of a search or of a training
     parts += [_numbers(run.history), '<h2>Settings</h2>',
               pairs((k, v) for k, v in run.config.items() if k not in apart)]
     if versions: parts.append(f'<h2>Versions</h2>{pairs(versions.items())}')
-    return page(_title(run), run.name, [*parts, _again(run)])
+    return document(_title(run), run.name, [*parts, _again(run)])
 
 def write_report(folder:str|os.PathLike # of a search or of a training
                 ) -> Path: # the file
