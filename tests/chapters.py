@@ -18,6 +18,21 @@ def python(src):
     return '' if src.lstrip().startswith('%%') else re.sub(r'^\s*[%!].*$', '', src, flags=re.M)
 
 
+def bound(source, imported=True):
+    "The names to which code gives a value in its own room: not in a function, a class or a comprehension"
+    kinds, tree, names = (ast.FunctionDef, ast.ClassDef), ast.parse(python(source)), set()
+    inner = {id(x) for n in ast.walk(tree) if isinstance(n, (*kinds, ast.Lambda)) for x in ast.walk(n)}
+    inner |= {id(x) for n in ast.walk(tree) if isinstance(n, ast.comprehension) for x in ast.walk(n.target)}
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store) and id(n) not in inner: names.add(n.id)
+    for n in tree.body:
+        if isinstance(n, kinds) and not patched(n): names.add(n.name)
+        elif imported and isinstance(n, (ast.Import, ast.ImportFrom)):
+            names |= {(a.asname or a.name).split('.')[0] for a in n.names}
+    return names
+
+
+def patched(n): return any(ast.unparse(d).split('(')[0] == 'patch' for d in n.decorator_list)
 def bare(stem): return re.sub(r'^\d+[a-z]?_', '', stem)
 
 

@@ -155,7 +155,7 @@ def test_smooth_twin_is_smooth(data, tmp_path):
     net = tiny('smooth-exact', data, tmp_path).net.double()
     x, y = next(data.batches('train', 8, 0, 0, dtype=torch.double))
     probs, weights = [p.detach() for p in net.mixing()], net.weights()
-    loss = lambda copies: torch.nn.functional.cross_entropy(net(x, copies), y)
+    def loss(copies): return torch.nn.functional.cross_entropy(net(x, copies), y)
     exact, central = (AlignmentRegularizer(gradient=g, epsilon=1e-4, model=net) for g in ('exact', 'central'))
     a, b = (term(lambda r, s: r(loss, weights, probs, s), r) for r in (exact, central))
     assert (a - b).norm() < 1e-4*a.norm()  # on ReLU the difference sees jumps, and the two are apart

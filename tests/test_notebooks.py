@@ -6,7 +6,7 @@ imports that it has there. What a reader runs is the same code, since export and
 Two things could still differ in the notebook, and are held here: a name comes into a check when the cell that exports
 it is reached, not before, as for the reader; and no check gives a name of the module to something else
 (`rebound` in test_rules.py)."""
-import ast, filecmp, functools, importlib, importlib.metadata, os, platform, re, shutil, subprocess, sys
+import filecmp, functools, importlib, importlib.metadata, os, platform, re, shutil, subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -15,27 +15,20 @@ from execnb.shell import CaptureShell
 from fastcore.xtras import working_directory
 from nbdev.process import NBProcessor
 
-from chapters import BOOK, CFG, EXPORT, LIB, ROOT, python
+from chapters import BOOK, CFG, EXPORT, LIB, ROOT, bound
 
 FLAGS = set(CFG.tst_flags.split())
 FRESH = torch.random.default_generator.initial_seed()  # in a process that has set no seed
 
 
-def bound(source):
-    "The names that the code of an export cell gives a value"
-    for n in ast.parse(python(source)).body:
-        if isinstance(n, (ast.FunctionDef, ast.ClassDef)): yield n.name
-        elif isinstance(n, (ast.Import, ast.ImportFrom)): yield from ((a.asname or a.name).split('.')[0] for a in n.names)
-        else: yield from (v.id for v in ast.walk(n) if isinstance(v, ast.Name) and isinstance(v.ctx, ast.Store))
-
-
 def shown(cell):
     "What a cell says in words: its standard output, and its results where they are text"
+    def words(data): return ''.join(data.get('text/markdown') or data.get('text/plain') or '')
     parts = []
     for o in cell.get('outputs', []):
         if o.get('output_type') == 'stream' and o['name'] == 'stdout': parts.append(''.join(o['text']))
         data = o.get('data', {})
-        parts.append(''.join(data.get('text/markdown') or data.get('text/plain') or ''))
+        if not any(k.startswith('image/') for k in data): parts.append(words(data))
     return re.sub(r'\bat 0x[0-9a-f]+|__main__\.|lambda_darts\.[\w.]+\.(?=[A-Z])', '', '\n'.join(parts)).strip()
 
 
@@ -63,8 +56,7 @@ class Ran:
 
 
 run = functools.cache(Ran)
-each_chapter = pytest.mark.parametrize(
-    'chapter', [pytest.param(c, marks=pytest.mark.xdist_group(str(c))) for c in BOOK], ids=str)
+each_chapter = pytest.mark.parametrize('chapter', BOOK, ids=str)
 
 
 @each_chapter
