@@ -207,7 +207,7 @@ SEARCH_MISTAKES = {  # options: what the one line must say
     '--data float_labels.npz': 'integer', '--data longer.npz': '201 labels', '--data one_class.npz': '1 class', '--data below_0.npz': 'count from 0',
     '--data none.npz': '0 class', '--data few.npz': 'no image of class', '--data flat.npz': '3 or 4 axes', '--data a_file': 'a_file',
     '--data good.npz --split overlap.npz': 'overlap', '--data good.npz --split good.npz': 'train and valid', '--data good.npz --size 3': 'too small',
-    '--data pictures': 'not a picture', '--data lonely': '1 class', '--data empty': 'folder of pictures per class', '--data digit': 'unknown data', '--data sorted.npz --split ordered': 'no image of class',
+    '--data pictures': 'not an image', '--data lonely': '1 class', '--data empty': 'folder of images per class', '--data digit': 'unknown data', '--data sorted.npz --split ordered': 'no image of class',
     '--table columns.csv': 'c10_test_200', '--table rowless.csv': 'no row', '--table percent.csv': 'percentage', '--table empty': 'empty',
     '--table good.npz': 'good.npz'}
 if not torch.cuda.is_available(): SEARCH_MISTAKES['--device cuda'] = 'no CUDA device'
@@ -346,7 +346,7 @@ def test_cifar10_with_the_table(tmp_path):
     row = check_run(tmp_path/'run').iloc[0]
     truth = pd.read_csv(table).set_index('arch').loc[row.genotype]
     assert row.true_acc == truth.c10_test_200 and row['lambda'] == 0
-    assert 'cifar10_small: 2500 train, 2500 valid, 1000 test pictures of 3x8x8, 10 classes' in out and f'{row.true_acc:.2f} %' in out
+    assert 'cifar10_small: 2500 train, 2500 valid, 1000 test images of 3x8x8, 10 classes' in out and f'{row.true_acc:.2f} %' in out
     said = ok(QUERY, 'run', '--table', table, cwd=tmp_path)
     assert said.startswith(row.genotype) and f'{truth.c10_test_200:.2f}' in said and f'{truth.in16_test_200:.2f}' in said
     assert ok(QUERY, row.genotype, '--table', table, cwd=tmp_path) == said

@@ -29,6 +29,7 @@ _WITH = { # (preset, method or regularizer) -> what it was published with
     ('paper', 'sign'): dict(epsilon=1e-4)}
 
 _WHAT, _LAMBDA, _TRAINING, _RUNNING = 'what to search', 'the regulariser', 'training', 'running'
+_ALIGNMENTS = ('none', 'cosine', 'sign', 'felt')
 _GRADIENTS, _ORDERS = ('central', 'pair', 'forward', 'exact'), ('first', 'second', 'second-exact')
 
 # %% ../../nbs/5_search/4_config.ipynb #ebb36421
@@ -38,7 +39,7 @@ class SearchConfig:
     preset: str = option('fills in every setting that is not given', _WHAT, PRESETS)
     method: str|Method = option('the remedy against collapse', _WHAT, METHODS)
     space: str|Space = option('the search space', _WHAT, spaces)
-    regularizer: str = option('the alignment that is rewarded (none is DARTS)', _LAMBDA, ('none', 'cosine', 'sign'))
+    regularizer: str = option('the alignment that is rewarded (none is DARTS)', _LAMBDA, _ALIGNMENTS)
     gradient: str = option('how the regulariser is differentiated (central as published)', _LAMBDA, _GRADIENTS)
     aligned: str = option('cells the regulariser sees (normal as published)', _LAMBDA, ('normal', 'reduce', 'both'))
     strength: float = option('λ at the end of its ramp', _LAMBDA, least=0)
@@ -72,7 +73,7 @@ def told(self:SearchConfig) -> dict: # without rare settings that are off: they 
     return {k: v for k, v in named.items() if k not in _OFF or v != _OFF[k]}
 
 # %% ../../nbs/5_search/4_config.ipynb #57294834
-def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
+def strength_of(regularizer:str, # 'none', 'cosine', 'sign' or 'felt'
                 gradient:str,    # 'central', 'forward' or 'exact'
                 method:str='darts', # a key of `METHODS`
                ) -> float: # the λ to use where none is given
@@ -91,7 +92,7 @@ def check_config(config:SearchConfig): # of any origin
          f"space '{c.space}' has no reduction cell: aligned must be normal, got {c.aligned}")
     need(c.dtype == 'float32' or not c.amp, f'amp computes in bfloat16, dtype {c.dtype} does not: choose one')
     need(c.strength == 0 or c.regularizer != 'none',
-         f'strength {c.strength} needs a regularizer: cosine or sign, got none')
+         f'strength {c.strength} needs a regularizer: cosine, sign or felt, got none')
 
 # %% ../../nbs/5_search/4_config.ipynb #fc2469dd
 def _defaults(preset, space, method, regularizer, gradient): # setting -> value
@@ -102,7 +103,7 @@ def _defaults(preset, space, method, regularizer, gradient): # setting -> value
 
 def search_config(preset:str='quick',        # 'quick' or 'paper'
                   space:str|Space='nb201',   # a key of `spaces`, or a space of your own
-                  regularizer:str|None=None, # 'none', 'cosine' (Λ) or 'sign'; None: cosine, or none with a method
+                  regularizer:str|None=None, # 'none', 'cosine' (Λ), 'sign' or 'felt'; None: cosine, or none with a method
                   gradient:str|None=None,    # 'exact', 'central' (as published), …; None: from the preset
                   seed:int=0,                # of everything
                   method:str|Method|None=None, # a key of `METHODS`, or one of your own; None: DARTS, regularised

@@ -46,13 +46,13 @@ def agreement(net:Supernet, # whose α feels them
               regularizer:AlignmentRegularizer, # whose kind of alignment and whose groups of layers are used
               layer_grads:list, # one gradient per searched cell
               measured:Tensor|None=None # the alignment, where the regulariser has measured it
-             ) -> dict: # alignment, felt, rho, with a signed regulariser also cosine; tensors on the device
+             ) -> dict: # alignment, felt, rho, with a regulariser of another kind also cosine; tensors on the device
     "How far the layers agree, in the measures of a history"
     p = net.choice()
     felt = [feel(p[k], g) for k, g in zip(net.kinds, layer_grads)]
     groups = [[felt[i] for i in group] for group in regularizer.groups or [range(len(felt))]]
-    out = dict(alignment=regularizer.measure(layer_grads) if measured is None else measured,
-               felt=sum(map(alignment, groups)), rho=sum(map(survival, groups))/len(groups))
+    if measured is None: measured = regularizer.measure(layer_grads, [p[k] for k in net.kinds])
+    out = dict(alignment=measured, felt=sum(map(alignment, groups)), rho=sum(map(survival, groups))/len(groups))
     if regularizer.kind == 'cosine': return out
     return out | dict(cosine=AlignmentRegularizer(groups=regularizer.groups).measure(layer_grads))
 
