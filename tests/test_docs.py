@@ -173,6 +173,18 @@ def test_hidden_cells_stay_hidden(tools, tmp_path):
     assert chapter.exports == ['def public(): return 1', 'import os']
 
 
+def test_checks_are_folded_and_figures_have_words(tools, tmp_path):
+    cells = ['#| code-fold: true\nassert value == 1', '#| code-fold: true\n#| fig-alt: A red line\nplt.plot(x); plt.show()',
+             '#| code-fold: true\nx = 1', 'assert seen']
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell('# T'), *map(nbformat.v4.new_code_cell, cells)])
+    nbformat.write(nb, tmp_path/'3_thing.ipynb')
+    chapter, render, files = tools['book'].Chapter(tmp_path/'3_thing.ipynb'), tools['render'], {}
+    cells = chapter.nb.cells[1:]
+    pages = [BeautifulSoup(render.code_cell(c, 's', [], chapter, lambda n: None, files), 'html.parser') for c in cells]
+    assert [p.summary and p.summary.text for p in pages] == ['checks', 'code', 'code', None]
+    assert [c.metadata['alt'] for c in cells] == ['T', 'A red line', 'T', 'T'] and 'fig-alt' not in pages[1].text
+
+
 def test_errors_name_what_is_wrong(tools, copy):
     render, pages = tools['render'], tools['pages']
     with pytest.raises(ValueError, match='cannot be rendered'): render.mathml(r'\nosuchcommand x')

@@ -185,7 +185,7 @@ def code_cell(cell, stem, entries, chapter, find, files):
         ids = ''.join(f'<a id="def-{e.name}"></a>' for e in entries)
         mark = f' class="export" title="exported to {LIB}.{chapter.module}"' if 'export' in tags else ' class="try"'
         body = f'{ids}<div{mark}>{definitions(calls(code(cell.source), find), entries)}</div>'
-        if fold := [t for t in ('imports', 'code') if t in tags]:
+        if fold := [t for t in ('imports', 'checks', 'code') if t in tags]:
             body = f'<details class="fold"><summary>{fold[0]}</summary>{body}</details>'
     outs = ''.join(output(o, f'{stem}_{j}', cell.metadata['alt'], files) for j, o in enumerate(cell.outputs))
     return body + (f'<div class="outputs">{outs}</div>' if outs else '')
