@@ -153,7 +153,7 @@ def recording(
 def lambda_darts_search(
     space:str='nb201',         # search space: nb201, darts, darts_none, s1, s2, s3 or s4
     method:str=None,           # another remedy: darts, darts-2nd, rdarts, darts-es, sdarts-rs, beta-darts, darts-minus, pc-darts, gdas or darts-pt
-    regularizer:str=None,      # none, cosine (Λ) or sign; by default cosine, and none with a method
+    regularizer:str=None,      # none, cosine (Λ), sign or felt; by default cosine, and none with a method
     gradient:str=None,         # of the regularizer: exact, central (as published), pair or forward
     aligned:str=None,          # cells that the regularizer sees: normal, reduce or both
     strength:float=None,       # λ at the end of its ramp

@@ -21,7 +21,7 @@ class AlignmentRegularizer:
     "Weight gradient of the loss minus strength × alignment, for layers that take mixing weights (Λ-DARTS, ICLR 2023)"
     def __init__(self,
                  kind:str='cosine',  # 'cosine' (Λ), 'sign' (its signed twin) or 'felt' (Λ of J g_l, what α feels)
-                 gradient:str='central',     # 'central' (as published), 'pair', 'forward' or 'exact'
+                 gradient:str='central',  # 'central' (as published), 'pair', 'forward' or 'exact'
                  epsilon:float=1e-3,  # ε₀, the length of the whole move of the mixing weights in a difference
                  groups:list|None=None,  # lists of layer indices, which may overlap: their Λ are summed; None: one of all layers
                  reduce:Callable|None=None,  # the mean over ranks of a vector; u comes from the mean gradients
