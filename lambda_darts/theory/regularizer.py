@@ -20,46 +20,55 @@ KINDS = ('cosine', 'sign', 'felt')
 GRADIENTS = ('central', 'pair', 'forward', 'exact')
 
 class AlignmentRegularizer:
-    "Weight gradient of the loss minus strength × alignment, for any model whose layers take mixing weights (Λ-DARTS, ICLR 2023)"
+    "Weight gradient of the loss minus strength × alignment, for layers that take mixing weights (Λ-DARTS, ICLR 2023)"
     def __init__(self,
-                 kind:str='cosine',          # 'cosine' (Λ), 'sign' (its signed twin) or 'felt' (Λ of J g_l, what α feels)
-                 gradient:str='central',     # 'central' (as published), 'pair', 'forward' or 'exact'
-                 epsilon:float=1e-3,         # ε₀, the length of the whole move of the mixing weights in a difference
-                 groups:list|None=None,      # lists of layer indices, which may overlap: the Λ of all groups are summed; None: one group of all
-                 reduce:Callable|None=None,  # the mean over ranks of a vector; u is formed from the mean layer gradients
-                 model:nn.Module|None=None): # its buffers (BatchNorm's statistics and others) are left as the first pass leaves them
+                 kind:str='cosine',  # 'cosine' (Λ), 'sign' (its signed twin) or 'felt' (Λ of J g_l, what α feels)
+                 gradient:str='central',  # 'central' (as published), 'pair', 'forward' or 'exact'
+                 epsilon:float=1e-3,  # ε₀, the length of the whole move of the mixing weights in a difference
+                 groups:list|None=None,  # lists of layer indices, which may overlap: their Λ are summed; None: one of all layers
+                 reduce:Callable|None=None,  # the mean over ranks of a vector; u comes from the mean gradients
+                 model:nn.Module|None=None): # its buffers (BatchNorm's statistics, ...) are left as the first pass leaves them
         for what, value, known in (('regularizer', kind, KINDS), ('gradient', gradient, GRADIENTS)):
-            if value not in known: raise ValueError(f'unknown {what} {value!r}: use {", ".join(map(repr, known[:-1]))} or {known[-1]!r}')
-        if not 0 < epsilon < float('inf'): raise ValueError(f'epsilon must be a positive number, got {epsilon}')
+            if value not in known:
+                raise ValueError(f'unknown {what} {value!r}: use {", ".join(map(repr, known[:-1]))} or {known[-1]!r}')
+        if not 0 < epsilon < float('inf'):
+            raise ValueError(f'epsilon must be a positive number, got {epsilon}')
         self.kind, self.gradient, self.epsilon = kind, gradient, epsilon
         self.of_pair = 'sign' if kind == 'sign' else 'cosine'
         self.groups = None if groups is None else _checked(groups)
         self.reduce, self.model = reduce, model
-        self.calls, self.noted = 0, None   # calls that made further passes; what the guard has noted since its last reading
+        # calls that made further passes; what the guard has noted since its last reading
+        self.calls, self.noted = 0, None
 
+# %% ../../nbs/1_theory/4_regularizer.ipynb #704e46d9
 def _checked(groups): # lists of layer indices
     groups = [list(g) for g in groups]
-    if not groups: raise ValueError('groups is empty: give lists of layer indices, or None for one group of all layers')
+    if not groups:
+        raise ValueError('groups is empty: give lists of layer indices, or None for one group of all layers')
     for g in groups:
         if len(set(g)) < len(g): raise ValueError(f'groups: {g} names a layer twice')
-        if len(g) < 2: raise ValueError(f'groups: alignment compares layers, each group needs at least two, got {g}')
+        if len(g) < 2:
+            raise ValueError(f'groups: alignment compares layers, each group needs at least two, got {g}')
     return groups
 
-# %% ../../nbs/1_theory/4_regularizer.ipynb #7034d8fc
+# %% ../../nbs/1_theory/4_regularizer.ipynb #5b1cbef2
 @patch
 def _groups(self:AlignmentRegularizer, layer_grads):
     layers = range(len(layer_grads))
     if self.groups is None: return [layers]
     outside = [i for group in self.groups for i in group if i not in layers]
-    if outside: raise ValueError(f'groups name layer {outside[0]}, but there are {len(layers)} layers, counted from 0')
+    if outside:
+        raise ValueError(f'groups name layer {outside[0]}, but there are {len(layers)} layers, counted from 0')
     return self.groups
 
 @patch
 def _felt(self:AlignmentRegularizer, layer_grads, probs): # J_l times each with the kind 'felt', else as they are
     if self.kind != 'felt': return layer_grads
-    if probs is None: raise ValueError("regularizer 'felt' compares what α feels at the mixing weights: give them as probs")
+    if probs is None:
+        raise ValueError("regularizer 'felt' compares what α feels at the mixing weights: give them as probs")
     return [feel(p.detach(), g) for p, g in zip(probs, layer_grads, strict=True)]
 
+# %% ../../nbs/1_theory/4_regularizer.ipynb #7034d8fc
 @patch
 def measure(self:AlignmentRegularizer,
             layer_grads:list,      # one gradient per layer
@@ -87,23 +96,29 @@ HALF = (torch.float16, torch.bfloat16)
 def _arguments(weights, probs, strength): # lists: the weights, and a leaf copy of each layer's mixing weights
     weights, probs = [weights] if isinstance(weights, Tensor) else list(weights), list(probs)
     if not probs: raise ValueError('probs is empty: give the mixing weights, one tensor per layer')
-    if strength and not weights: raise ValueError('weights is empty, so there is nothing to regularize: pass parameters, or strength 0')
+    if strength and not weights:
+        raise ValueError('weights is empty, so there is nothing to regularize: pass parameters, or strength 0')
     frozen = [i for i, w in enumerate(weights) if not w.requires_grad]
     if frozen:
         raise ValueError(f'{len(frozen)} of {len(weights)} weights need no gradient, the first is number {frozen[0]}: '
                          'pass the parameters that are trained, [w for w in model.parameters() if w.requires_grad]')
     for name, tensors in (('weights', weights), ('probs', probs)):
         half = [t.dtype for t in tensors if t.dtype in HALF]
-        if strength and half: raise ValueError(f'{name} in {half[0]}: a difference is lost in its rounding, keep them in float32 (master weights) for this call')
+        if strength and half:
+            raise ValueError(f'{name} in {half[0]}: a difference is lost in its rounding, '
+                             'keep them in float32 (master weights) for this call')
     return weights, [p.detach().requires_grad_() for p in probs]
 
 def _on_simplex(probs): # ValueError where they cannot be outputs of a softmax
     off = [i for i, p in enumerate(probs) if (p.detach().sum(-1) - 1).abs().max() > 1e-3]
-    if off: raise ValueError(f"regularizer 'felt' takes probs for outputs of a softmax: those of layers {off} have rows that do not sum to 1")
+    if off:
+        raise ValueError(f"regularizer 'felt' takes probs for outputs of a softmax: "
+                         f'those of layers {off} have rows that do not sum to 1')
 
 # %% ../../nbs/1_theory/4_regularizer.ipynb #78a2f0dd
 def _full_precision(loss): # ValueError where it was computed in half precision
-    if not loss.requires_grad: raise ValueError('the loss has no graph: call outside torch.no_grad(), and let loss_fn detach nothing')
+    if not loss.requires_grad:
+        raise ValueError('the loss has no graph: call outside torch.no_grad(), and let loss_fn detach nothing')
     half = next((m.dtype for node in graph_nodes([loss]) for m in node._input_metadata if m.dtype in HALF), None)
     if half:
         raise ValueError(f'loss_fn computes in {half}: a difference is lost in its rounding, '
@@ -112,7 +127,9 @@ def _full_precision(loss): # ValueError where it was computed in half precision
 # %% ../../nbs/1_theory/4_regularizer.ipynb #cbacf163
 def _numbers(grads): # detached layer gradients
     missing = [i for i, g in enumerate(grads) if g is None]
-    if missing: raise ValueError(f'the loss does not depend on the mixing weights of layers {missing}: loss_fn must use its argument')
+    if missing:
+        raise ValueError(f'the loss does not depend on the mixing weights of layers {missing}: '
+                         'loss_fn must use its argument')
     return [g.detach() for g in grads]
 
 @patch
@@ -135,7 +152,7 @@ def _plain(loss, weights, probs):
     return at_p, _numbers(grads[:len(probs)])
 
 @patch
-def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, unit, rewind): # losses and weight gradients at p + ε₀û, p - ε₀û
+def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, unit, rewind): # at p + ε₀û, p - ε₀û
     losses, grads = [], []
     with frozen_statistics(self.model):
         for move in (self.epsilon,) if self.gradient == 'forward' else (self.epsilon, -self.epsilon):
@@ -148,11 +165,12 @@ def _difference(self:AlignmentRegularizer, loss_fn, weights, probs, unit, rewind
 # %% ../../nbs/1_theory/4_regularizer.ipynb #db7880dc
 _BOUND, _CURVED, _ROUNDINGS = 3., 10, 25    # chosen by the measurement at the end of this chapter
 
-def _unexplained(loss, moved, grads, unit, epsilon, precision): # (2,): δ, and A, what kinks, curvature and rounding may leave of it
+def _unexplained(loss, moved, grads, unit, epsilon, precision): # (2,): δ, and A, what may be left of it
     g, d = (torch.cat([t.flatten() for t in tensors]) for tensors in (grads, unit))
     rise = sum(moved)/2 - loss if len(moved) == 2 else moved[0] - loss - epsilon*(g @ d)
     allowed = (1 + _CURVED*epsilon**.5)*(epsilon**1.5*g.norm() + _ROUNDINGS*precision*loss.abs())
-    return torch.stack([rise.abs().reshape(()), allowed.reshape(()).to(rise.dtype)]).nan_to_num()   # nan is seen by whoever reads the loss
+    # nan is seen by whoever reads the loss
+    return torch.stack([rise.abs().reshape(()), allowed.reshape(()).to(rise.dtype)]).nan_to_num()
 
 @patch
 def _note(self:AlignmentRegularizer, new): # add to what the guard has noted
@@ -160,13 +178,15 @@ def _note(self:AlignmentRegularizer, new): # add to what the guard has noted
 
 @patch
 def check(self:AlignmentRegularizer):
-    "ValueError where the loss was not one function in the passes since the last check; reads two numbers from the device"
+    "ValueError where the loss was not one function in the passes since the last check; reads the device"
     if self.noted is None: return
     noted, self.noted = self.noted, None
     delta, allowed = (noted if self.reduce is None else self.reduce(noted)).tolist()
     if delta > _BOUND*allowed:
-        raise ValueError(f'the loss is another function at each call: with the mixing weights moved by {self.epsilon:g} it changed {delta/allowed:.3g} times '
-                         "as much as curvature, kinks and rounding explain. Use one batch per step, torch's global generator for random numbers, and model= "
+        raise ValueError(f'the loss is another function at each call: with the mixing weights moved by {self.epsilon:g} '
+                         f'it changed {delta/allowed:.3g} times '
+                         "as much as curvature, kinks and rounding explain. Use one batch per step, "
+                         "torch's global generator for random numbers, and model= "
                          "where modules keep buffers; or gradient 'exact', which makes one pass")
 
 # %% ../../nbs/1_theory/4_regularizer.ipynb #1c8976de
@@ -204,9 +224,10 @@ def __call__(self:AlignmentRegularizer,
              weights:list|Tensor, # any iterable of tensors that require a gradient
              probs:list,          # mixing weights, one tensor per layer, from input to output
              strength:float,      # λ ≥ 0
-            ) -> tuple: # loss, weight gradients of loss - strength·Λ (zeros where unused), layer gradients, Λ; all detached
+            ) -> tuple: # loss, weight gradients of loss - strength·Λ (0 where unused), layer gradients, Λ; detached
     "One regularised gradient; with strength 0 the plain gradient and Λ, without further passes"
-    if not 0 <= strength < float('inf'): raise ValueError(f'strength must be 0 or a positive number, got {strength}')
+    if not 0 <= strength < float('inf'):
+        raise ValueError(f'strength must be 0 or a positive number, got {strength}')
     weights, probs = _arguments(weights, probs, strength)
     if strength:
         with full_float32(): return self._regularized(loss_fn, weights, probs, strength)
