@@ -9,7 +9,8 @@ __all__ = ['PACKAGES']
 # %% ../index.ipynb #4a97bfe8
 from importlib import import_module
 
-PACKAGES = ('core', 'theory', 'cells', 'data', 'runs', 'search', 'networks', 'widgets', 'bench', 'cli') # parts of the book
+# the parts of the book
+PACKAGES = ('core', 'theory', 'cells', 'data', 'runs', 'search', 'networks', 'widgets', 'bench', 'cli')
 
 def __getattr__(name):
     if name in PACKAGES: return import_module(f'lambda_darts.{name}')

@@ -105,8 +105,8 @@ def tabs(home):
     "A function that opens a tab of a Chromium, whose files are in `home` and which finds no host but this one"
     args = [CHROMIUM, '--headless=new', '--remote-debugging-port=0', f'--user-data-dir={home}', '--disable-gpu',
             '--disable-dev-shm-usage', '--no-first-run', '--disable-background-networking',
-            '--disable-component-update', '--disable-sync', '--hide-scrollbars', '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
-            'about:blank']
+            '--disable-component-update', '--disable-sync', '--hide-scrollbars',
+            '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', 'about:blank']
     if os.geteuid() == 0: args.insert(1, '--no-sandbox')  # as in a container
     def port(): return (home/'DevToolsActivePort').is_file() and (home/'DevToolsActivePort').read_text().split()
     with started(args, home/'log', env={**os.environ, 'HOME': str(home)}):

@@ -126,7 +126,9 @@ def test_every_exported_name_has_an_entry(pages):
 def test_an_entry_says_what_the_signature_says(pages):
     entry = pages['api_theory.regularizer.html'].find(id='AlignmentRegularizer')
     rows = {r.td.text: [c.text for c in r.select('td')[1:]] for r in entry.select('.params tbody tr')}
-    assert rows['kind'] == ['str', "'cosine'", "'cosine' (Λ), 'sign' (its signed twin) or 'felt' (Λ of J g_l, what α feels)"]
+    type_, default, comment = rows['kind']
+    assert (type_, default) == ('str', "'cosine'")
+    assert comment == "'cosine' (Λ), 'sign' (its signed twin) or 'felt' (Λ of J g_l, what α feels)"
     assert entry.select_one('.source')['href'] == 'theory.regularizer.html#def-AlignmentRegularizer'
     assert 'AlignmentRegularizer.__call__' in {a['href'].partition('#')[2] for a in entry.select('.returns a')}
 
@@ -196,7 +198,8 @@ def test_hidden_cells_stay_hidden(tools, tmp_path):
 
 
 def test_checks_are_folded_and_figures_have_words(tools, tmp_path):
-    cells = ['#| code-fold: true\nassert value == 1', '#| code-fold: true\n#| fig-alt: A red line\nplt.plot(x); plt.show()',
+    cells = ['#| code-fold: true\nassert value == 1',
+             '#| code-fold: true\n#| fig-alt: A red line\nplt.plot(x); plt.show()',
              '#| code-fold: true\nx = 1', 'assert seen']
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell('# T'), *map(nbformat.v4.new_code_cell, cells)])
     nbformat.write(nb, tmp_path/'3_thing.ipynb')

@@ -104,18 +104,20 @@ def test_felt_is_the_alignment_of_what_alpha_feels(data, tmp_path):
     x, y = next(data.batches('train', 8, 0, 0, dtype=torch.double))
     copies = [p.detach().requires_grad_() for p in net.mixing()]
     grads = torch.autograd.grad(torch.nn.functional.cross_entropy(net(x, copies), y), copies, create_graph=True)
-    felt = [(torch.func.vmap(torch.diag)(p) - p[:, :, None]*p[:, None]).detach() @ g[..., None] for p, g in zip(copies, grads)]
+    jacobians = [(torch.func.vmap(torch.diag)(p) - p[:, :, None]*p[:, None]).detach() for p in copies]
+    felt = [J @ g[..., None] for J, g in zip(jacobians, grads)]
     unit = torch.stack([felt[i].flatten()/felt[i].norm() for i in layers])
     value = (unit.sum(0).square().sum() - len(layers))/(len(layers)*(len(layers) - 1))
     by_autograd = torch.autograd.grad(value, net.weights(), materialize_grads=True)
     exact = AlignmentRegularizer('felt', 'exact', groups=regularizer.groups)
-    loss = lambda probs: torch.nn.functional.cross_entropy(net(x, probs), y)
+    def loss(probs): return torch.nn.functional.cross_entropy(net(x, probs), y)
     torch.testing.assert_close(exact(loss, net.weights(), copies, 0.)[3], value.detach(), rtol=1e-9, atol=1e-12)
     got = term(lambda r, s: r(loss, net.weights(), copies, s), exact, strength=1.)
     wanted = -torch.cat([g.flatten() for g in by_autograd])
     torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-9*wanted.abs().max().item())
     h = search.history
-    torch.testing.assert_close(torch.tensor(h.alignment_train.values), torch.tensor(h.felt_train.values), rtol=1e-5, atol=1e-7)
+    train, felt_train = (torch.tensor(h[name].values) for name in ('alignment_train', 'felt_train'))
+    torch.testing.assert_close(train, felt_train, rtol=1e-5, atol=1e-7)
 
 
 def test_permuted_by_the_identity_is_lambda(data, tmp_path):

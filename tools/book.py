@@ -47,7 +47,7 @@ def alt(cell, heading):
 
 
 def load(path):
-    "The notebook at `path` without hidden cells and directive lines; figures are named by `fig-alt`, or the heading above"
+    "The notebook at `path` without hidden cells and directives; figures are named by `fig-alt` or the heading above"
     nb, heading = nbformat.read(path, 4), path.stem
     nb.cells = [c for c in nb.cells if not HIDDEN & flags(c)]
     for c in nb.cells:
