@@ -1,4 +1,5 @@
 "The same notebooks' checks, run against the exported modules instead of the notebook's own cells."
+import subprocess, sys
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,17 @@ def test_checks_hold_for_module(book):
 def test_every_module_has_a_chapter():
     names = {f'{CFG.lib_path.name}.{p.parent.name}.{p.stem}' for p in CFG.lib_path.glob('*/[!_]*.py')}
     assert names == {module(b) for b in BOOKS}
+
+
+HEAVY = {'matplotlib', 'pandas', 'PIL', 'scipy', 'sklearn', 'torchvision', 'ipywidgets'}
+
+
+@pytest.mark.parametrize('package', ['core', 'theory', 'cells', 'data'])
+def test_the_lower_floors_are_light(package):
+    "What is heavy is imported where it is used: the names of a face come without it"
+    code = f'''import importlib, sys
+face = importlib.import_module('lambda_darts.{package}')
+for name in face.__all__: getattr(face, name)
+print(*{{m.partition('.')[0] for m in sys.modules}})'''
+    out = subprocess.run([sys.executable, '-c', code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert 'torch' in out.split() and not HEAVY & {*out.split()}
