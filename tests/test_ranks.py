@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SEARCH = '''
 import os, sys, torch
 from pathlib import Path
-from lambda_darts.search.config import make_config
+from lambda_darts.search.config import search_config
 from lambda_darts.data.halves import load_data
 from lambda_darts.core.ranks import rank, ranks, world
 from lambda_darts.search.search import Search
@@ -18,7 +18,7 @@ from lambda_darts.search.search import Search
 def search(out, norm, **kw): # in double precision, on 66 + 66 digits: the last batch to be evaluated is short
     digits = load_data()
     few = load_data((digits.images[:132], digits.labels[:132]))
-    s = Search(make_config(**dict(channels=2, epochs=2, batch_size=16, lr=.1, dtype='float64', sync_norm=norm == 'sync') | kw), few, out, 'cpu', progress=False)
+    s = Search(search_config(**dict(channels=2, epochs=2, batch_size=16, lr=.1, dtype='float64', sync_norm=norm == 'sync') | kw), few, out, 'cpu', progress=False)
     for m in s.net.modules():
         if norm == 'still' and isinstance(m, torch.nn.BatchNorm2d): m.eval(); m.train = lambda mode=True: None
     return s

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lambda_darts.search.config import make_config
+from lambda_darts.search.config import search_config
 from lambda_darts.core.files import atomic_path
 from lambda_darts.core.state import frozen_statistics
 from lambda_darts.data.halves import load_data
@@ -18,10 +18,11 @@ from lambda_darts.search.search import Search
 
 SCALE = dict(preset='paper', epochs=20, channels=8, cells=2, batch_size=64, alpha_lr=5e-4)  # for all arms alike
 SIZE = 16                                                                                   # pixels a side
-ARMS = {  # arm -> what differs from Λ as published: settings of `make_config`, and those of VARIED
+ARMS = {  # arm -> what differs from Λ as published: settings of `search_config`, and those of VARIED
     'darts': dict(regularizer='none'),
     'lambda': dict(),
     'lambda-e2': dict(epsilon=1e-2),
+    'felt': dict(regularizer='felt'),
     'permuted': dict(aim='permuted'),
     'permuted-e2': dict(aim='permuted', epsilon=1e-2),
     # why it works, or does not
@@ -41,7 +42,7 @@ VARIED = ('aim', 'smooth', 'without_none', 'same_half')  # settings that the lib
 
 
 def settings(arm):
-    "Two dicts: what goes to `make_config`, and what this module does; ValueError for an unknown arm"
+    "Two dicts: what goes to `search_config`, and what this module does; ValueError for an unknown arm"
     if arm not in ARMS: raise ValueError(f'unknown arm {arm!r}: use {", ".join(ARMS)}')
     given = {**SCALE, **ARMS[arm]}
     return ({k: v for k, v in given.items() if k not in VARIED}, {k: v for k, v in given.items() if k in VARIED})
@@ -87,7 +88,7 @@ class Variant(AlignmentRegularizer):
 
 class Minus(Variant):
     "Anti-alignment: the strength is taken with the other sign"
-    def aim(self, layer_grads): return [-u for u in super().aim(layer_grads)]
+    def aim(self, layer_grads, probs=None): return [-u for u in super().aim(layer_grads, probs)]
 
 
 class Permuted(Variant):
@@ -101,7 +102,7 @@ class Permuted(Variant):
         order[:, free] = moved[torch.randperm(len(moved), generator=self.generator)].view(len(grad), -1)
         return order.flatten()
 
-    def aim(self, layer_grads):
+    def aim(self, layer_grads, probs=None):
         if self.orders is None: self.orders = [self.order(g) for g in layer_grads]
         permuted = super().aim([g.flatten()[order].view_as(g) for g, order in zip(layer_grads, self.orders)])
         return [u.flatten()[order.argsort()].view_as(u) for u, order in zip(permuted, self.orders)]
@@ -151,14 +152,14 @@ class ArmSearch(Search):
     def __init__(self, arm, seed, data, out, table=None, compile=False, **given):
         plain, self.varied = settings(arm)
         if self.varied.get('same_half'): data = replace(data, valid=data.train)
-        config, progress = make_config(**{**plain, **given}, seed=seed), sys.stderr.isatty()
+        config, progress = search_config(**{**plain, **given}, seed=seed), sys.stderr.isatty()
         super().__init__(config, data, out, 'cpu', table, progress, compile=compile)
         if compile: self.identity['compile'] = True  # rounds otherwise: a run is compiled from beginning to end, or not
         self.arm, self.identity['arm'], self.seen, self.on_step = arm, arm, [], ArmSearch.look
         self.after = None  # called with the search after each epoch, and where it goes on
 
-    def _build(self):
-        super()._build()
+    def build(self):
+        super().build()
         if self.varied.get('smooth'): smooth(self.net)
         if self.varied.get('without_none'): self.net.normal_mask[:, NB201_OPS.index('none')] = False
         if 'aim' in self.varied: self.regularizer = AIMS[self.varied['aim']](self.regularizer, self.config.seed)

@@ -2,10 +2,11 @@
 
     python tools/example.py
 
-It is an example and no evidence: one seed, a twentieth of CIFAR-10 at 16×16 pixels, 30 epochs, the quick preset with two
-cells per stage. cifar10_small.npz and nasbench201.csv.gz are read from the folder that LAMBDA_DARTS_DATA names. The searches
-work in runs/example (about a quarter of an hour on one thread) and go on there; what is stored in nbs/experiments/results/example is
-their histories, the layer gradients at the start and at both ends (mean over an epoch of training images), and about.json.
+It is an example and no evidence: one seed, a twentieth of CIFAR-10 at 16×16 pixels, 30 epochs, the quick preset with
+two cells per stage. cifar10_small.npz and nasbench201.csv.gz are read from the folder that LAMBDA_DARTS_DATA names. The
+searches work in runs/example (about a quarter of an hour on one thread) and go on there. What is stored in
+nbs/experiments/results/example are their histories, the layer gradients at the start and at both ends (mean over an
+epoch of training images), and about.json.
 """
 import os
 
@@ -18,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from record import ROOT, about
 
-from lambda_darts.search.config import make_config
+from lambda_darts.search.config import search_config
 from lambda_darts.core.files import write_text
 from lambda_darts.data.halves import load_data
 from lambda_darts.cells.genotype import NB201_OPS
@@ -29,7 +30,7 @@ RESULTS, RUNS = ROOT/'nbs'/'experiments'/'results'/'example', ROOT/'runs'/'examp
 
 def searched(name, data, table, until=None, **given):
     "A search of the example, from where its folder says it is"
-    config = make_config(cells=2, epochs=30, **given)
+    config = search_config(cells=2, epochs=30, **given)
     return Search(config, data, RUNS/name, 'cpu', table).run(until)
 
 

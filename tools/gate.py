@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from arms import cifar, shared
 from record import about
 
-from lambda_darts.search.step import evaluate
+from lambda_darts.runs.history import evaluate
 from lambda_darts.core.files import write_text
 from lambda_darts.cells.genotype import Genotype
 from lambda_darts.cells.nasbench import NASBench201

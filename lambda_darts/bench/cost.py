@@ -74,7 +74,7 @@ def stepper(net:Supernet,   # ours, or the plain one, which steps as public code
     train, valid = draw(), draw()
     if isinstance(net, PlainSupernet):
         return lambda: plain_alpha_step(net, adam, valid), lambda: plain_weight_step(net, sgd, train, reg, strength)
-    return lambda: alpha_step(net, adam, *valid, reg), lambda: weight_step(net, reg, sgd, *train, strength)
+    return lambda: alpha_step(net, adam, valid, reg), lambda: weight_step(net, sgd, train, reg, strength)
 
 # %% ../../nbs/8_bench/2_cost.ipynb #ba8ca561
 def _rise(which, gradient, space, channels, cells, batch_size, size, device, threads): # bytes; in a fresh process

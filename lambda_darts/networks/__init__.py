@@ -11,6 +11,6 @@ from ..core import face
 # %% ../../nbs/6_networks/0_networks.ipynb #49e07f51
 face('lambda_darts.networks',
      network='Network build flops params',
-     recipe='RetrainConfig make_retrain',
+     recipe='RetrainConfig retrain_config',
      trained='Trained export_network load_network predict save_network',
      retrain='Retrain')

@@ -6,92 +6,83 @@
 __all__ = ['Retrain']
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #0b756f40
-import hashlib, json, re, time
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from tqdm.auto import tqdm
-from ..search.step import evaluate
-from ..core.files import home_path, write_text
-from ..core.state import Draws, default_dtype, drawing, get_device, own_draws, undisturbed
+from ..runs.history import evaluate
+from ..core.state import Draws, drawing, get_device, own_draws, undisturbed
 from ..data.halves import Data, load_data
-from ..cells.drawing import save_drawing
-from ..runs.folder import RunFolder
+from ..runs.run import Run, slug
 from ..cells.genotype import Genotype
 from ..cells.content import cell_content
 from .network import Network, build, params
 from ..core.norm import sync_norm
-from ..core.ranks import average, average_statistics, first, mean_over_ranks, part, rank
-from .recipe import RetrainConfig, drop_path, generator, make_retrain, sgd, training_batches
-from ..runs.report import write_report
+from ..core.ranks import average, average_statistics, mean_over_ranks, part, rank
+from .batches import generator, training_batches
+from .recipe import RetrainConfig, drop_path, retrain_config, sgd
 from .trained import save_network
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #6ffdca8c
-class Retrain:
+class Retrain(Run):
     "One network trained from scratch, and its folder"
+    kind, shelf = 'retrain', 'retrained'
+    parts = ('net', 'sgd', 'schedule', 'ema')
+
     def __init__(self,
                  genotype:Genotype,               # the cell
                  config:RetrainConfig|None=None,  # the recipe; None: the quick preset
-                 data:Data|str='digits',          # pictures, or what `load_data` takes
-                 out:str|Path|None=None,          # its folder; None: a folder below retrained/ named after cell, data and recipe
+                 data:Data|str='digits',          # images, or what `load_data` takes
+                 out:str|Path|None=None,          # its folder; None: one below retrained/ named after cell, data and recipe
                  device:str='auto',               # 'auto', 'cpu' or 'cuda'
                  progress:bool=True):             # show a progress bar
-        self.genotype, self.config, self.progress = genotype, config or make_retrain(genotype), progress
-        self.device = get_device(device)
-        self.data = data if isinstance(data, Data) else load_data(data, seed=self.config.seed)
-        self.judge = self._halves()
-        content = cell_content(genotype, self.config.channels, self.data.size)
-        self.identity = dict(asdict(self.config), genotype=genotype.to_line(), **content, data=self.data.name,
-                             fingerprint=self.data.fingerprint, pictures=len(self.index), judge=self.judge)
-        self.out = home_path(out) if out else self.default_folder
-        self.data = self.data.to(self.device)
-        self._check_amp()
-        self.dtype = getattr(torch, self.config.dtype)
-        self._build()
+        c = config or retrain_config(genotype)
+        device = get_device(device)
+        if not isinstance(data, Data): data = load_data(data, seed=c.seed)
+        self.genotype = genotype
+        self.index, self.judge = _halves(data, c)
+        own = cell_content(genotype, c.channels, data.size)
+        identity = dict(asdict(c), genotype=genotype.to_line(), **own, data=data.name, fingerprint=data.fingerprint,
+                        pictures=len(self.index), judge=self.judge)
+        super().__init__(c, data, identity, out, device, progress)
         self._try()
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #a18eee1e
-@patch
-def _halves(self:Retrain): # sets the pictures to learn from; returns the half that judges
-    d, c = self.data, self.config
-    tested = d.test_images is not None
-    if c.halves == 'both' and not tested:
-        raise ValueError(f'{d.name} has no test pictures to judge a training on both halves: use halves train or auto')
-    both = tested if c.halves == 'auto' else c.halves == 'both'
-    self.index = torch.cat([d.train, d.valid]).sort().values if both else d.train
-    if len(self.index) < c.batch_size:
-        raise ValueError(f'{d.name}: there are {len(self.index)} pictures to learn from, fewer than a batch of {c.batch_size}')
-    return 'test' if both else 'valid'
+def _halves(data, config): # the images to learn from, and the half that judges
+    tested = data.test_images is not None
+    if config.halves == 'both' and not tested:
+        raise ValueError(f'{data.name} has no test images to judge a training on both halves: use halves train or auto')
+    both = tested if config.halves == 'auto' else config.halves == 'both'
+    index = torch.cat([data.train, data.valid]).sort().values if both else data.train
+    if len(index) < config.batch_size:
+        raise ValueError(f'{data.name}: there are {len(index)} images to learn from, '
+                         f'fewer than a batch of {config.batch_size}')
+    return index, 'test' if both else 'valid'
 
 @patch(as_prop=True)
-def default_folder(self:Retrain) -> Path:
-    "retrained/<space>-<digest of the cell>-<data>-s<seed>-<hash of the settings>"
-    g, slug = self.genotype, re.sub(r'[^A-Za-z0-9]+', '_', self.data.name).strip('_')
-    digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:8]
-    return Path('retrained')/f'{g.space}-{g.digest}-{slug}-s{self.config.seed}-{digest}'
+def label(self:Retrain) -> str: # <space>-<digest of the cell>-<data>
+    "What its default folder is called"
+    return f'{self.genotype.space}-{self.genotype.digest}-{slug(self.data.name)}'
 
 @patch
 def _check_amp(self:Retrain):
-    if self.config.amp and self.device.type == 'cuda' and not torch.cuda.is_bf16_supported(including_emulation=False):
+    if not self.config.amp or self.device.type != 'cuda': return
+    if not torch.cuda.is_bf16_supported(including_emulation=False):
         raise ValueError(f'amp needs bfloat16, which {torch.cuda.get_device_name()} does not compute: leave amp off')
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #be9dbbd3
 @patch
-def _build(self:Retrain):
+def build(self:Retrain):
+    "The network, its optimizer and schedule, the average of its weights"
     c, d = self.config, self.data
-    self.draws = Draws(c.seed, self.device)
-    with undisturbed(), default_dtype(torch.float32), drawing(self.draws), own_draws():
-        net = build(self.genotype, d.n_classes, c.channels, c.cells, d.channels, c.stem, c.auxiliary > 0)
+    self._check_amp()
+    net = build(self.genotype, d.n_classes, c.channels, c.cells, d.channels, c.stem, c.auxiliary > 0)
     self.net = net.to(self.device, self.dtype)
     if c.sync_norm: sync_norm(self.net)
     self.sgd, self.schedule = sgd(self.net.parameters(), c)
     self.ema = AveragedModel(self.net, multi_avg_fn=get_ema_multi_avg_fn(c.ema), use_buffers=True) if c.ema else None
-    self.rows, self.draws_elsewhere = [], False      # do layers ask torch for random numbers?
 
 @patch
 def _logits(self:Retrain, net, x): # of the classifier, and of the auxiliary head where there is one
@@ -99,7 +90,7 @@ def _logits(self:Retrain, net, x): # of the classifier, and of the auxiliary hea
         return net.with_auxiliary(x) if net.training and self.config.auxiliary else (net(x),)
 
 @patch
-def _try(self:Retrain): # ValueError where the pictures do not suit the network
+def _try(self:Retrain): # ValueError where the images do not suit the network
     x = torch.zeros(1, self.data.channels, *self.data.size, dtype=self.dtype, device=self.device)
     with undisturbed(), torch.no_grad(), drawing(Draws(0, self.device)), own_draws():
         self.net.eval()(x)
@@ -130,34 +121,26 @@ def _step(self:Retrain, x, y): # the loss that was minimised, and the share of r
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #a805661e
 @patch
-def _lost(self:Retrain, what, epoch): # FloatingPointError: `what` is not finite
-    good = f"the last good checkpoint is {self.out/'checkpoint.pt'} (epoch {epoch})" if epoch else 'there is no checkpoint yet'
-    raise FloatingPointError(f'{what}: {good}; try a smaller lr')
+def _lost(self:Retrain, what): # FloatingPointError: `what` is not finite
+    raise FloatingPointError(f'{what}: {self.last_good}; try a smaller lr')
 
 @patch
-def _finite(self:Retrain, epoch, steps): # mean loss and accuracy so far, over all ranks
-    steps = mean_over_ranks(torch.stack(steps))
+def _means(self:Retrain): # loss and accuracy of the epoch so far, over all ranks
+    epoch, steps = len(self.rows) + 1, mean_over_ranks(torch.stack(self.steps))
     bad = (~steps[:, 0].isfinite()).nonzero()
-    if len(bad): self._lost(f'the loss is not finite in epoch {epoch+1}, step {bad[0].item()+1}', epoch)
+    if len(bad): self._lost(f'the loss is not finite in epoch {epoch}, step {bad[0].item()+1}')
     return steps.mean(0).tolist()
 
 @patch
-def _watched(self:Retrain, x, y): # with the run's numbers for layers that would ask torch for them, such as dropout
-    with own_draws() as seen: out = self._step(x, y)
-    self.draws_elsewhere = seen.used
-    return out
+def glance(self:Retrain) -> str: # in words
+    "Where the epoch is; FloatingPointError where a loss is not finite"
+    loss, accuracy = self._means()
+    return f'loss {loss:.3f} acc {accuracy:.0%}'
 
 @patch
-def _epoch(self:Retrain, epoch, bar):
-    c, steps = self.config, []
-    self.draws.seed(generator(c.seed, epoch, 3, rank()).initial_seed())
-    self.net.train()
-    self.net.drop_path = drop_path(c, epoch)
-    for x, y in training_batches(self.data, self.index, c, epoch, self.device, self.dtype):
-        steps.append(self._watched(x, y) if self.draws_elsewhere or not steps else self._step(x, y))
-        bar.update()
-        if len(steps) % 20 == 1: bar.set_postfix_str('loss {:.3f} acc {:.0%}'.format(*self._finite(epoch, steps)), refresh=False)
-    return self._finite(epoch, steps)
+def _steps(self:Retrain, epoch): # one after the other; epoch from 0
+    batches = training_batches(self.data, self.index, self.config, epoch, self.device, self.dtype)
+    for i, (x, y) in enumerate(batches): yield self.watched(i, self._step, x, y)
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #49b1cc19
 @patch
@@ -171,97 +154,64 @@ def evaluate(self:Retrain,
     "Loss and accuracy of the network that is kept"
     net, half = self.judged.eval(), half or self.judge
     batches = self.data.eval_batches(half, self.config.batch_size, self.device, self.dtype, part())
-    with undisturbed(), drawing(Draws(self.config.seed, self.device)), own_draws() if self.draws_elsewhere else nullcontext():
-        return evaluate(lambda x: self._logits(net, x)[0].to(self.dtype), batches, self.device)
+    with self.aside(): return evaluate(lambda x: self._logits(net, x)[0].to(self.dtype), batches, self.device)
+
+@patch
+def epoch(self:Retrain,
+          epoch:int, # from 0
+         ) -> dict: # a row of the history
+    "All steps of an epoch, and what the network that is kept is worth then"
+    lr = self.sgd.param_groups[0]['lr']
+    self.draws.seed(generator(self.config.seed, epoch, 3, rank()).initial_seed())
+    self.net.train()
+    self.net.drop_path = drop_path(self.config, epoch)
+    self.take(self._steps(epoch))
+    self._agree()
+    if not all(v.isfinite().all() for v in self.judged.state_dict().values()):
+        self._lost(f'the weights are not finite after epoch {epoch+1}')
+    train_loss, train_acc = self._means()
+    loss, accuracy = self.evaluate()
+    return {'epoch': epoch+1, 'lr': lr, 'train_loss': train_loss, 'train_acc': train_acc,
+            f'{self.judge}_loss': loss, f'{self.judge}_acc': accuracy}
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #e3d5ad84
-@patch(as_prop=True)
-def history(self:Retrain) -> pd.DataFrame: # one row per finished epoch
-    "What was measured"
-    return pd.DataFrame(self.rows)
-
-@patch(as_prop=True)
-def finished(self:Retrain) -> bool:
-    "Have all epochs been run?"
-    return len(self.rows) >= self.config.epochs
-
 @patch
-def _row(self:Retrain, epoch, bar):
-    start, lr = time.perf_counter(), self.sgd.param_groups[0]['lr']
-    loss, acc = self._epoch(epoch, bar)
-    self.schedule.step()
-    self._agree()
-    if not all(v.isfinite().all() for v in self.judged.state_dict().values()): self._lost(f'the weights are not finite after epoch {epoch+1}', epoch)
-    judged_loss, judged_acc = self.evaluate()
-    return dict(epoch=epoch+1, lr=lr, train_loss=loss, train_acc=acc, **{f'{self.judge}_loss': judged_loss, f'{self.judge}_acc': judged_acc},
-                seconds=round(time.perf_counter() - start, 3))
-
-@patch
-def _parts(self:Retrain): # by name, what has a state
-    return {k: v for k in ('net', 'sgd', 'schedule', 'ema') if (v := getattr(self, k)) is not None}
-
-@patch
-def _write(self:Retrain): # what people read
-    if not first() or not self.rows: return
-    write_text(self.out/'history.csv', self.history.to_csv(index=False))
-    self.genotype.save(self.out/'genotype.json')
-    save_drawing(self.genotype, self.out/'cell.svg')
-    save_network(self.judged, self.out, self.data, epoch=len(self.rows), epochs=self.config.epochs, accuracy=self.accuracy, judge=self.judge)
-    write_report(self.out)
-
-# %% ../../nbs/6_networks/4_retrain.ipynb #ca18f8ae
-@patch
-def _resume(self:Retrain, state): # of a checkpoint, or None: from the start
-    self._build()
-    if state is None: return
-    for k, v in self._parts().items(): v.load_state_dict(state[k])
-    self.rows = state['history']
-
-@patch
-def run(self:Retrain,
-        until:int|None=None): # stop after this epoch; None: the last one
-    "Train until all epochs are done; goes on where the folder says the training is"
-    c, per_epoch = self.config, len(self.index)//self.config.batch_size
-    with undisturbed(), RunFolder(self.out, 'retrain', self.identity, source=self.data.source) as folder:
-        self._resume(folder.open(self.device))
-        done = len(self.rows)
-        bar = tqdm(total=c.epochs*per_epoch, initial=done*per_epoch, unit='step', disable=not (self.progress and first()))
-        with bar, drawing(self.draws):
-            for epoch in range(done, c.epochs if until is None else min(until, c.epochs)):
-                bar.set_description(f'epoch {epoch+1}/{c.epochs}')
-                self.rows.append(self._row(epoch, bar))
-                folder.save(dict({k: v.state_dict() for k, v in self._parts().items()}, history=self.rows))
-                self._write()
-        if done == len(self.rows): self._write()
-    return self
+def files(self:Retrain):
+    "Write the weights of the network as it stands"
+    save_network(self.judged, self.out, self.data, epoch=len(self.rows), epochs=self.config.epochs,
+                 accuracy=self.accuracy, judge=self.judge)
 
 # %% ../../nbs/6_networks/4_retrain.ipynb #fce15e28
 @patch
-def _accuracies(self:Retrain): # per epoch, of the pictures that judge
+def _accuracies(self:Retrain): # per epoch, of the images that judge
     if not self.rows: raise ValueError(f'{self.out}: nothing has been trained yet: run it first')
     return [row[f'{self.judge}_acc'] for row in self.rows]
 
 @patch(as_prop=True)
 def accuracy(self:Retrain) -> float: # 0 to 1
-    "After the last epoch, of the pictures that judge"
+    "After the last epoch, of the images that judge"
     return self._accuracies()[-1]
 
 @patch(as_prop=True)
 def best(self:Retrain) -> tuple: # accuracy, epoch
-    "The first of the best epochs, which is no result: the pictures that judge have picked it"
+    "The first of the best epochs, which is no result: the images that judge have picked it"
     accuracies = self._accuracies()
     return max(accuracies), accuracies.index(max(accuracies)) + 1
 
 @patch
 def summary(self:Retrain) -> str: # a few lines
     "What was trained, how it came out, and where its files are"
-    c, n, g = self.config, len(self.rows), self.genotype
-    judges = f'{len(self.data.valid)} validation pictures' if self.judge == 'valid' else f'{len(self.data.test_images)} test pictures'
+    c, d, g = self.config, self.data, self.genotype
+    tested = self.judge == 'test'
+    judges = f'{len(d.test_images)} test images' if tested else f'{len(d.valid)} validation images'
     name = g.to_line() if g.space == 'nb201' else f'{g.space} {g.digest}'
-    lines = [f'cell      {name}',
-             f"network   C={c.channels}, {'cells' if g.reduce else 'N'}={c.cells}, {params(self.net):,} parameters",
-             f"pictures  {len(self.index)} of {self.data.name} to learn from: {'both halves' if self.judge == 'test' else 'the train half'}",
-             f"accuracy  {self.accuracy:.2%} of {judges}, after epoch {n} of {c.epochs}{', the last'*self.finished}",
-             'best      {:.2%} after epoch {}: picked by the pictures that judge, so not the result'.format(*self.best),
-             f"files     {self.out}: {', '.join(sorted(p.name for p in self.out.glob('[a-z]*')))}"]
-    return '\n'.join(lines)
+    size = f"{'cells' if g.reduce else 'N'}={c.cells}"
+    last = ', the last' if self.finished else ''
+    best, epoch = self.best
+    return '\n'.join([
+        f'cell      {name}',
+        f'network   C={c.channels}, {size}, {params(self.net):,} parameters',
+        f"images    {len(self.index)} of {d.name} to learn from: {'both halves' if tested else 'the train half'}",
+        f'accuracy  {self.accuracy:.2%} of {judges}, after epoch {len(self.rows)} of {c.epochs}{last}',
+        f'best      {best:.2%} after epoch {epoch}: picked by the images that judge, so not the result',
+        self.listing])

@@ -11,7 +11,9 @@ from ..core import face
 # %% ../../nbs/4_runs/0_runs.ipynb #277c83ee
 face('lambda_darts.runs',
      folder='RunFolder',
-     diagnosis='Diagnosis diagnose explain read_history',
-     figures='plot_accuracy plot_alignment plot_cosines plot_mixing plot_norms plot_own_cells plot_saturation',
+     history='evaluate read_history',
+     diagnosis='Diagnosis diagnose explain',
+     figures='plot_accuracy plot_alignment plot_collapse plot_cosines plot_mixing plot_norms plot_own_cells plot_saturation',
      report='report write_report',
+     run='Run StopRun memory_advice',
      watch='watch')

@@ -60,12 +60,16 @@ class RunFolder:
         try:
             data = from_first(self._begin)
             if data: return self._read(data[1:], device)
-        except BaseException: self.close(); raise
+        except BaseException:
+            self.close()
+            raise
         if first(): self._write_config()
 
     def close(self):
         "Give the lock back"
-        if self._fd in _held: os.close(self._fd); _held.discard(self._fd)
+        if self._fd in _held:
+            os.close(self._fd)
+            _held.discard(self._fd)
         self._fd = None
 
 # %% ../../nbs/4_runs/1_folder.ipynb #81d14151
@@ -106,24 +110,27 @@ def _read(self:RunFolder, data, device): # on every rank, with the same outcome
     except ValueError as e: raise ValueError(f'{self.checkpoint} {e}: {self._advice()}') from None
     said = state.get('format') if isinstance(state, dict) else None
     if said == f'lambda_darts {self.kind} 1':
-        raise ValueError(f'{self.checkpoint} is of an earlier version, in which the learning rate of a search stood still: '
-                         'choose another out, and begin again')
+        raise ValueError(f'{self.checkpoint} is of an earlier version, in which the learning rate of a search '
+                         'stood still: choose another out, and begin again')
     if said != self.format: raise ValueError(f'{self.checkpoint} is not a checkpoint of this program: {self._advice()}')
     if other := self._other(state['identity']):
-        raise ValueError(f'{self.path} holds a {self.kind} with other settings: {other}: choose another out, or the same settings')
+        raise ValueError(f'{self.path} holds a {self.kind} with other settings: {other}: '
+                         'choose another out, or the same settings')
     return state
 
 @patch
 def _advice(self:RunFolder): # what to do about a bad checkpoint, in words
     try: state = read_checkpoint(self.previous.read_bytes(), 'cpu')
     except (ValueError, OSError): return 'move it away, and the run begins again'
-    if not isinstance(state, dict) or state.get('format') != self.format: return 'move it away, and the run begins again'
+    if not isinstance(state, dict) or state.get('format') != self.format:
+        return 'move it away, and the run begins again'
     return f'the one before is sound: put {self.previous} in its place, or move both away to begin again'
 
 # %% ../../nbs/4_runs/1_folder.ipynb #1f0d1734
 @patch
 def _write_config(self:RunFolder): # what the run is, and where it began
-    versions = {p: importlib.metadata.version(p) for p in ('torch', 'torchvision', 'numpy')} | dict(python=platform.python_version())
+    versions = {p: importlib.metadata.version(p) for p in ('torch', 'torchvision', 'numpy')}
+    versions['python'] = platform.python_version()
     about = dict(self.identity, **self.notes, threads=torch.get_num_threads(), ranks=world(), versions=versions)
     write_text(self.path/'config.json', json.dumps(about, indent=1) + '\n')
 

@@ -9,21 +9,24 @@ __all__ = ['BARS', 'sparkline', 'snapshot', 'table', 'watch']
 import json, math, shutil, sys, time
 from pathlib import Path
 from types import SimpleNamespace
-import pandas as pd
-from ..core.files import home_path
-from .diagnosis import diagnose, read_history
+from ..core.files import duration, home_path, need
+from .diagnosis import diagnose
+from .history import read_history
 
 # %% ../../nbs/4_runs/8_watch.ipynb #7dabcf11
 BARS = '▁▂▃▄▅▆▇█'
+
+def _block(values): # for their mean, without those that are missing
+    there = [v for v in values if not math.isnan(v)]
+    if not there: return ' '
+    return BARS[round(7*min(1, max(0, sum(there)/len(there))))]
 
 def sparkline(values:list, # numbers; one that is missing is a blank
               width:int,   # letters at most
              ) -> str:
     "A curve as a row of blocks, from 0 and below to 1"
     n = min(width, len(values))
-    parts = [values[i*len(values)//n:(i+1)*len(values)//n] for i in range(n)]
-    means = [pd.Series(p, dtype=float).mean() for p in parts]
-    return ''.join(' ' if math.isnan(m) else BARS[round(7*min(1, max(0, m)))] for m in means)
+    return ''.join(_block(values[i*len(values)//n:(i+1)*len(values)//n]) for i in range(n))
 
 # %% ../../nbs/4_runs/8_watch.ipynb #06d6aaf8
 def _runs(folders): # those of runs that they stand for
@@ -31,40 +34,47 @@ def _runs(folders): # those of runs that they stand for
         inner = sorted(p.parent for p in f.glob('*/config.json'))
         yield from [f] if (f/'config.json').exists() or not inner else inner
 
-def _read(folder): # epochs wanted (0: not known) and the history (None: no epoch yet)
-    try: epochs = int(json.loads((folder/'config.json').read_text(encoding='utf-8')).get('epochs', 0))
-    except (OSError, ValueError, AttributeError): epochs = 0
-    try: return epochs, read_history(folder)
-    except (OSError, ValueError): return epochs, None
+def _epochs(folder): # that are wanted; 0: not known
+    try: return int(json.loads((folder/'config.json').read_text(encoding='utf-8')).get('epochs', 0))
+    except (OSError, ValueError, AttributeError): return 0
 
-def _duration(s): # short, in words
-    return f'{s:.0f} s' if s < 100 else f'{s/60:.0f} min' if s < 6000 else f'{s/3600:.1f} h' if s < 1e5 else f'{s/86400:.0f} d'
+def _history(folder): # None: no epoch yet
+    try: return read_history(folder)
+    except (OSError, ValueError): return None
 
 def _left(h, epochs, since): # what is still to be done, or that nothing happens
     if len(h) >= epochs > 0: return 'finished'
-    each = h.seconds.tail(5).mean() if 'seconds' in h else float('nan')
-    if since > 60 + 3*(0 if math.isnan(each) else each): return f'silent {_duration(since)}'
-    return '' if math.isnan(each) or not epochs else _duration(max(0, (epochs - len(h))*each - since))
+    each = h.seconds.tail(5).mean() if 'seconds' in h else 0      # 0: not known
+    if since > 60 + 3*each: return f'silent {duration(since)}'
+    if not each or not epochs: return ''
+    return duration(max(0, (epochs - len(h))*each - since))
 
 # %% ../../nbs/4_runs/8_watch.ipynb #b35fd8e1
+def _percent(h, digits, *names): # the last value of the first column that is there
+    return next((f'{h[n].iloc[-1]:.{digits}%}' for n in names if n in h), '')
+
+def _verdict(h): # '' for a training: there is no cell to judge
+    try: return diagnose(h).verdict
+    except ValueError: return ''
+
 def snapshot(folder:Path # of a run
             ) -> SimpleNamespace: # texts, and the values of Λ
     "Where a run is, read from its files"
-    epochs, h = _read(folder)
-    s = SimpleNamespace(name=folder.resolve().name, epoch=f'0/{epochs or "?"}', alignment=[], Λ='', valid='', skips='', left='waiting', verdict='')
+    epochs, h = _epochs(folder), _history(folder)
+    s = SimpleNamespace(name=folder.resolve().name, epoch=f'{0 if h is None else len(h)}/{epochs or "?"}',
+                        alignment=[], Λ='', valid='', skips='', left='waiting', verdict='')
     if h is None: return s
-    percent = lambda digits, *names: next((f'{h[n].iloc[-1]:.{digits}%}' for n in names if n in h), '')
-    s.epoch, s.valid, s.skips = f'{len(h)}/{epochs or "?"}', percent(1, 'valid_acc', 'test_acc'), percent(0, 'skip_share')
-    s.alignment = h.get('alignment_valid', pd.Series(dtype=float)).tolist()
-    s.Λ = f'{s.alignment[-1]:.2f}' if s.alignment else ''
+    s.valid, s.skips = _percent(h, 1, 'valid_acc', 'test_acc'), _percent(h, 0, 'skip_share')
+    if 'alignment_valid' in h: s.alignment = h.alignment_valid.tolist()
+    if s.alignment: s.Λ = f'{s.alignment[-1]:.2f}'
     s.left = _left(h, epochs, time.time() - (folder/'history.csv').stat().st_mtime)
-    try: s.verdict = diagnose(h).verdict
-    except ValueError: s.verdict = ''                              # a training: there is no cell to judge
+    s.verdict = _verdict(h)
     return s
 
 # %% ../../nbs/4_runs/8_watch.ipynb #e25e29fc
 def _short(name, width): # without its middle, where it is too long
-    return name if len(name) <= width else name[:(width - 1)//2] + '…' + name[len(name) - width//2:]
+    if len(name) <= width: return name
+    return name[:(width - 1)//2] + '…' + name[len(name) - width//2:]
 
 _FIELDS = dict(epoch=9, Λ=6, valid=7, skips=6, left=13, verdict=11)   # and what they are wide
 
@@ -75,27 +85,30 @@ def table(runs:list,     # what `snapshot` gave
     spare = width - sum(_FIELDS.values()) - 3
     name = max(12, min(spare - 12, max(len(r.name) for r in runs)))
     curve = max(12, min(40, spare - name))
-    def line(first, spark, texts): return f'{_short(first, name):{name}}' + ''.join(f'{t:>{w}}' for t, w in texts) + f'  {spark}'
-    head = line('run', 'Λ over the epochs'[:curve], [(k, w) for k, w in _FIELDS.items()])
-    lines = [line(r.name, sparkline(r.alignment, curve), [(getattr(r, k), w) for k, w in _FIELDS.items()]) for r in runs]
-    return [l[:width].rstrip() for l in (head, *lines)]
+    def line(first, fields, last):
+        middle = ''.join(f'{fields[k]:>{w}}' for k, w in _FIELDS.items())
+        return f'{_short(first, name):{name}}{middle}  {last}'[:width].rstrip()
+    head = line('run', {k: k for k in _FIELDS}, 'Λ over the epochs'[:curve])
+    return [head, *(line(r.name, vars(r), sparkline(r.alignment, curve)) for r in runs)]
 
 # %% ../../nbs/4_runs/8_watch.ipynb #c41f09c5
 def watch(folders:list,    # of runs; a folder that is not there yet is waited for
           once:bool=False, # show the state and end
          ):
     "A line per run, redrawn every second until all are finished or Ctrl-C"
-    if not folders: raise ValueError('no folder to watch: give the folder of a run, or several')
+    need(folders, 'no folder to watch: give the folder of a run, or several')
     shown = []
     try:
         while True:
-            runs = list(map(snapshot, _runs(folders)))
-            _show(lines := table(runs, shutil.get_terminal_size().columns), shown)
+            runs = [snapshot(folder) for folder in _runs(folders)]
+            lines = table(runs, shutil.get_terminal_size().columns)
+            _show(lines, shown)
             if once or all(r.left == 'finished' for r in runs): return
             shown = lines
             time.sleep(1)
     except KeyboardInterrupt: print()
 
 def _show(lines, before): # in the place of those shown before
-    if sys.stdout.isatty(): print(f'\x1b[{len(before)}A\x1b[J'*bool(before) + '\n'.join(lines), flush=True)
-    elif lines != before: print('\n'.join(lines), flush=True)
+    text = '\n'.join(lines)
+    if sys.stdout.isatty(): print(f'\x1b[{len(before)}A\x1b[J{text}' if before else text, flush=True)
+    elif lines != before: print(text, flush=True)

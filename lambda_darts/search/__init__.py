@@ -10,9 +10,10 @@ from ..core import face
 
 # %% ../../nbs/5_search/0_search.ipynb #522fd6fa
 face('lambda_darts.search',
-     step='alpha_step evaluate unrolled_alpha_step weight_step',
+     step='alpha_step unrolled_alpha_step weight_step',
      methods='METHODS Method get_method',
-     config='Config make_config',
-     search='Search StopSearch',
+     probe='alpha_curvature curvature layer_gradients own_cells',
+     config='SearchConfig search_config',
+     search='Search',
      seeds='Seeds',
      estimate='Estimate')

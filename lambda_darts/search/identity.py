@@ -11,7 +11,7 @@ from ..cells.content import digest, numbers, space_content
 from ..cells.operations import aside
 from ..cells.spaces import Space, get_space
 from ..cells.supernet import Supernet
-from .methods import Method, get_method
+from .methods import Method, by_perturbation, get_method
 
 # %% ../../nbs/5_search/2b_identity.ipynb #ac9b7e05
 def _small(space, C): # the smallest supernet of the space, with α apart from each other
@@ -29,6 +29,10 @@ def _gives(f, net, t): # what a function of a method gives, and its gradient at 
     grads = torch.autograd.grad(live, list(net.alphas.parameters()), allow_unused=True)
     yield [g if g is None else numbers(g) for g in grads]
 
+def _selection(method): # how the cell is read off: by α, by perturbation, or by a function of one's own
+    if method.select is None: return False
+    return method.select is by_perturbation or method.select.__qualname__
+
 def method_digest(method:Method, # of your own
                   space:Space,   # that is searched
                   C:int          # channels of its operations
@@ -36,7 +40,7 @@ def method_digest(method:Method, # of your own
     "The content of a method: its settings, and what its functions give"
     functions = [f for f in (method.choice, method.weight_choice, method.penalty) if f]
     content = [[bool(f) for f in (method.choice, method.weight_choice, method.penalty)],
-               sorted(method.settings.items()), method.stops, method.selects, method.needs, method.alone]
+               sorted(method.settings.items()), method.stops, _selection(method), method.needs, method.alone]
     if functions: net = _small(space, C)
     for f in functions:
         for t, training in ((0., True), (.5, True), (1., True), (.5, False)):

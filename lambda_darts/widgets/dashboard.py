@@ -14,13 +14,14 @@ import pandas as pd
 import torch
 from fastcore.basics import patch
 from matplotlib.figure import Figure
-from ..runs.diagnosis import diagnose, read_history
+from ..runs.diagnosis import diagnose
 from .explore import complaint, picture
-from ..runs.figures import plot_accuracy, plot_alignment, plot_saturation, _panel
+from ..runs.figures import plot_accuracy, plot_alignment, plot_columns, plot_saturation
 from ..cells.genotype import read_genotype
-from ..search.search import Search, StopSearch
-from ..runs.history import standing
-from ..runs.watch import _duration
+from ..runs.run import StopRun
+from ..search.search import Search
+from ..runs.history import read_history, standing
+from ..core.files import duration
 
 # %% ../../nbs/7_widgets/2_dashboard.ipynb #be7d35a1
 class Runner:
@@ -36,7 +37,8 @@ class Runner:
     @property
     def phase(self) -> str:
         "ready, running, pausing, paused, stopping, stopped, finished or failed"
-        if self.alive: return 'stopping' if self._halt else 'running' if self._go.is_set() else 'paused' if self._held else 'pausing'
+        if self.alive:
+            return 'stopping' if self._halt else 'running' if self._go.is_set() else 'paused' if self._held else 'pausing'
         if self.error: return 'failed'
         return 'finished' if self.search.finished else 'stopped' if self._thread else 'ready'
 
@@ -45,13 +47,15 @@ class Runner:
         if not self.alive:
             self.error, self._halt, self.search.progress, self.search.on_step = None, False, False, self._step
             self._thread = threading.Thread(target=self._run, daemon=True)
-            self._go.set(); self._thread.start()
+            self._go.set()
+            self._thread.start()
         self._go.set()
 
     def pause(self): self._go.clear()  # after the step under way
 
     def stop(self): # after the step under way; on disk is the last finished epoch
-        self._halt = True; self._go.set()
+        self._halt = True
+        self._go.set()
 
     def wait(self): # until the thread has ended
         if self._thread: self._thread.join()
@@ -62,7 +66,7 @@ def _step(self:Runner, search): # in the search's thread
     self.where, self._held = (len(search.rows), len(search.steps)), True
     self._go.wait()
     self._held = False
-    if self._halt: raise StopSearch
+    if self._halt: raise StopRun
 
 @patch
 def _run(self:Runner): # in the search's thread
@@ -86,9 +90,13 @@ def history(self:Runner) -> pd.DataFrame: # as `Search.history`, and a last row 
 def per_epoch(self:Runner) -> int: return len(self.search.data.train)//self.search.config.batch_size  # steps
 
 # %% ../../nbs/7_widgets/2_dashboard.ipynb #c5757803
+def _plot_loss(history, ax):
+    columns = dict(train_loss='training half', valid_loss='validation half')
+    return plot_columns(history, columns, 'cross-entropy (nats)', ax=ax)
+
 _PANELS = dict( # heading → draws it
     alignment=plot_alignment,
-    loss=lambda h, ax: _panel(h, ax, dict(train_loss='training half', valid_loss='validation half'), 'cross-entropy (nats)'),
+    loss=_plot_loss,
     saturation=plot_saturation)
 
 def panels(history:pd.DataFrame, # with at least one row
@@ -106,11 +114,12 @@ _COLOURS = dict(running='#0072b2', paused='#b26a00', finished='#00735a', failed=
 
 def _headline(run:Runner) -> str: # where it is
     (epochs, steps), total = run.where, run.search.config.epochs
-    parts = [f'<b style="color:{_COLOURS.get(run.phase, "#666666")}">{run.phase}</b>', f'epoch {min(epochs + 1, total)} of {total}']
+    parts = [f'<b style="color:{_COLOURS.get(run.phase, "#666666")}">{run.phase}</b>',
+             f'epoch {min(epochs + 1, total)} of {total}']
     if run.phase != 'finished': parts += [f'step {steps} of {run.per_epoch}']
     seconds = [r['seconds'] for r in run.search.rows[-5:]]
     if seconds and run.phase == 'running':
-        parts += [f'{_duration((total - epochs - steps/run.per_epoch)*sum(seconds)/len(seconds))} left']
+        parts += [f'{duration((total - epochs - steps/run.per_epoch)*sum(seconds)/len(seconds))} left']
     if run.phase in ('stopped', 'finished'): parts += [f'saved in {escape(str(run.search.out))}']
     share = (epochs + steps/run.per_epoch)/total
     return (f'<div style="line-height:1.6;overflow-wrap:anywhere">{" · ".join(parts)}</div><progress style="width:100%" max="1" '
@@ -142,16 +151,22 @@ class Dashboard(widgets.VBox):
         self.figures = [widgets.HTML() for _ in _PANELS]
         wide = dict(width='auto', min_width='128px')
         self.toggle = widgets.Button(description='start', icon='play', button_style='primary', layout=wide)
-        self.halt = widgets.Button(description='stop and save', icon='stop', layout=wide, tooltip='what the epoch under way did is lost')
-        self.toggle.on_click(self.toggled); self.halt.on_click(self.stopped)
+        self.halt = widgets.Button(description='stop and save', icon='stop', layout=wide,
+                                   tooltip='what the epoch under way did is lost')
+        self.toggle.on_click(self.toggled)
+        self.halt.on_click(self.stopped)
         self.strength = self._strength(search.config)
-        buttons = widgets.HBox([self.toggle, self.halt, self.strength], layout=dict(flex_flow='row wrap', align_items='center', grid_gap='4px 12px'))
-        super().__init__([self.headline, buttons, self.message, self.verdict, _columns(self.figures, 340), self.cell], layout=dict(width='100%'))
+        buttons = widgets.HBox([self.toggle, self.halt, self.strength],
+                               layout=dict(flex_flow='row wrap', align_items='center', grid_gap='4px 12px'))
+        super().__init__([self.headline, buttons, self.message, self.verdict, _columns(self.figures, 340), self.cell],
+                         layout=dict(width='100%'))
         self.refresh()
 
     def _strength(self, config): # λ's slider
-        s = widgets.FloatSlider(value=config.strength, min=0, max=4*config.strength or 1, step=.005, readout_format='.3f', description='λ at the end',
-                                continuous_update=False, disabled=config.regularizer == 'none', style=dict(description_width='auto'))
+        s = widgets.FloatSlider(value=config.strength, min=0, max=4*config.strength or 1, step=.005,
+                                readout_format='.3f', description='λ at the end',
+                                continuous_update=False, disabled=config.regularizer == 'none',
+                                style=dict(description_width='auto'))
         s.observe(self.strengthened, 'value')
         return s
 
@@ -193,7 +208,9 @@ def strengthened(self:Dashboard, change): # what λ's slider does
 # %% ../../nbs/7_widgets/2_dashboard.ipynb #8de03905
 @patch
 def _look(self:Dashboard): # in a thread of its own, while the search runs
-    while self.run.alive: self.refresh(); time.sleep(1)
+    while self.run.alive:
+        self.refresh()
+        time.sleep(1)
     self.refresh(now=True)
 
 @patch
@@ -231,10 +248,12 @@ def _draw(self:Dashboard, history):
 class _Run: # a folder, and its curves on the scales of all
     def __init__(self, folder):
         self.name, self.history = Path(folder).resolve().name, read_history(folder)
-        diagnose(self.history)                                     # a ValueError where this is not the history of a search
+        # a ValueError where this is not the history of a search
+        diagnose(self.history)
         self.fig = Figure(figsize=(4.8, 6.8), layout='constrained')
         self.axes = list(self.fig.subplots(3))
-        for plot, ax in zip((plot_alignment, plot_accuracy, plot_saturation), self.axes): plot(self.history, ax).yaxis.label.set_size(9)
+        for plot, ax in zip((plot_alignment, plot_accuracy, plot_saturation), self.axes):
+            plot(self.history, ax).yaxis.label.set_size(9)
 
     def draw(self, epochs, heights): # heights: lower and upper end of every panel
         for ax, ylim in zip(self.axes, heights): ax.set(xlim=(0, epochs + .2), ylim=ylim)
@@ -262,8 +281,10 @@ class Replay(widgets.VBox):
                  other:str|os.PathLike|None=None): # of another one, shown beside it
         self.runs = [_Run(f) for f in (folder, other) if f is not None]
         epochs, ends = max(len(r.history) for r in self.runs), [[ax.get_ylim() for ax in r.axes] for r in self.runs]
-        for r in self.runs: r.draw(epochs, [(min(y[0] for y in panel), max(y[1] for y in panel)) for panel in zip(*ends)])
-        self.slider = widgets.IntSlider(value=epochs, min=1, max=epochs, description='epoch', layout=dict(width='auto', flex='1 1 180px'),
+        for r in self.runs:
+            r.draw(epochs, [(min(y[0] for y in panel), max(y[1] for y in panel)) for panel in zip(*ends)])
+        self.slider = widgets.IntSlider(value=epochs, min=1, max=epochs, description='epoch',
+                                        layout=dict(width='auto', flex='1 1 180px'),
                                         style=dict(description_width='auto'))
         self.play = widgets.Play(value=epochs, min=1, max=epochs, interval=400, repeat=True, show_repeat=False)
         widgets.jslink((self.play, 'value'), (self.slider, 'value'))

@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 from ..theory.alignment import alignment, directions
-from ..runs.diagnosis import STYLES
+from ..runs.figures import STYLES
 from ..cells.svg import FAMILIES, family
 from ..theory.relaxation import jacobian
 from ..theory.saturation import saturation
@@ -48,7 +48,8 @@ class Explorer(widgets.HBox):
         for w in (flat := _flat(controls)): w.observe(self.refresh, 'value')
         self.figure.layout = dict(flex='0 1 460px')
         below = dict(flex='1 1 260px', max_width='520px')
-        super().__init__([self.figure, widgets.VBox(flat, layout=below)], layout=dict(flex_flow='row wrap', align_items='center', grid_gap='8px 32px'))
+        super().__init__([self.figure, widgets.VBox(flat, layout=below)],
+                         layout=dict(flex_flow='row wrap', align_items='center', grid_gap='8px 32px'))
         self.refresh()
 
     def refresh(self, change=None): # what a slider's change calls
@@ -68,10 +69,12 @@ def draw_softmax(alphas:list,          # one per operation of NAS-Bench-201
                 ) -> Figure:
     "The mixing weights of one edge, and the eigenvalues of their Jacobian"
     ops = spaces['nb201'].normal[0]
-    if len(alphas) != len(ops): raise ValueError(f'alphas: {len(alphas)} numbers, but the edge has {len(ops)} operations')
+    if len(alphas) != len(ops):
+        raise ValueError(f'alphas: {len(alphas)} numbers, but the edge has {len(ops)} operations')
     if not temperature > 0: raise ValueError(f'temperature must be positive, got {temperature}')
     p = (torch.tensor(alphas, dtype=torch.float64)/temperature).softmax(0)
-    values, fig = torch.linalg.eigvalsh(jacobian(p)).flip(0).clamp_min(0), Figure(figsize=(4.6, 4.4), layout='constrained')
+    values, fig = torch.linalg.eigvalsh(jacobian(p)).flip(0).clamp_min(0), Figure(figsize=(4.6, 4.4),
+                                                                                  layout='constrained')
     top, low = fig.subplots(2)
     _bars(top, p, ops, [FAMILIES[family(o)][0] for o in ops], xlim=(0, 1.12), xlabel='mixing weight')
     _bars(low, values, [f'{k+1}.' for k in range(len(ops))], STYLES[1][0], xlim=(0, .56), xlabel='eigenvalue of J')
@@ -81,8 +84,12 @@ def draw_softmax(alphas:list,          # one per operation of NAS-Bench-201
 def _bars(ax, lengths, labels, colours, **axes): # horizontal ones, with their numbers
     bars = ax.barh(range(len(lengths)), lengths.tolist(), color=colours, height=.7)
     ax.bar_label(bars, [f'{v:.3f}' for v in lengths], padding=3, fontsize=9)
-    ax.set_yticks(range(len(labels)), labels); ax.invert_yaxis()
-    ax.set(**axes); ax.grid(axis='x', alpha=.25); ax.set_axisbelow(True); ax.spines[['top', 'right']].set_visible(False)
+    ax.set_yticks(range(len(labels)), labels)
+    ax.invert_yaxis()
+    ax.set(**axes)
+    ax.grid(axis='x', alpha=.25)
+    ax.set_axisbelow(True)
+    ax.spines[['top', 'right']].set_visible(False)
 
 # %% ../../nbs/7_widgets/1_explore.ipynb #1bf314a9
 def softmax_explorer() -> Explorer: # shows itself in a notebook
@@ -116,13 +123,16 @@ def _arrows(angles): # degrees (..., layers) → rows of length 1
 def _plane(ax, G, U): # arrows from the middle, and those that start at their tips
     ring = _arrows(range(0, 361, 2)).numpy()
     ax.plot(*ring.T, color='#c4c4c4', lw=1)
-    ax.axhline(0, color='#c4c4c4', lw=1); ax.axvline(0, color='#c4c4c4', lw=1)
+    ax.axhline(0, color='#c4c4c4', lw=1)
+    ax.axvline(0, color='#c4c4c4', lw=1)
     for l, (g, u, (colour, dash)) in enumerate(zip(G.tolist(), U.tolist(), STYLES)):
-        ax.annotate('', g, (0, 0), arrowprops=dict(arrowstyle='-|>', color=colour, ls=dash, lw=2.2, shrinkA=0, shrinkB=0))
+        ax.annotate('', g, (0, 0),
+                    arrowprops=dict(arrowstyle='-|>', color=colour, ls=dash, lw=2.2, shrinkA=0, shrinkB=0))
         if math.hypot(*u) > .01:
             tip = g[0] + u[0], g[1] + u[1]
             ax.annotate('', tip, g, arrowprops=dict(arrowstyle='->', color=colour, lw=1.6, shrinkA=0, shrinkB=0))
-        ax.text(.62*g[0] - .14*g[1], .62*g[1] + .14*g[0], f'g{l+1}', color=colour, ha='center', va='center', fontsize=11, fontweight='bold')
+        ax.text(.62*g[0] - .14*g[1], .62*g[1] + .14*g[0], f'g{l+1}', color=colour, ha='center', va='center',
+                fontsize=11, fontweight='bold')
     ax.set(aspect='equal', xlim=(-1.5, 1.5), ylim=(-1.35, 1.35), ylabel='in the second')
 
 def _turn(ax, angles): # both alignments while the first layer turns
@@ -131,8 +141,11 @@ def _turn(ax, angles): # both alignments while the first layer turns
         values = [alignment(_arrows([a, *angles[1:]]), kind).item() for a in turned]
         ax.plot(turned, values, color=colour, ls=dash, lw=1.8, label=label)
     ax.axvline(angles[0] % 360, color='#666666', ls=':', lw=1.2)
-    ax.set(xlabel='angle of g1 (degrees)', ylabel='alignment', xlim=(0, 360), ylim=(-1.08, 1.08), xticks=range(0, 361, 90))
-    ax.legend(fontsize=8, frameon=False, loc='lower right', ncols=2); ax.grid(alpha=.25); ax.spines[['top', 'right']].set_visible(False)
+    ax.set(xlabel='angle of g1 (degrees)', ylabel='alignment', xlim=(0, 360), ylim=(-1.08, 1.08),
+           xticks=range(0, 361, 90))
+    ax.legend(fontsize=8, frameon=False, loc='lower right', ncols=2)
+    ax.grid(alpha=.25)
+    ax.spines[['top', 'right']].set_visible(False)
 
 # %% ../../nbs/7_widgets/1_explore.ipynb #b69bdff9
 def angles_explorer() -> Explorer: # shows itself in a notebook
@@ -149,7 +162,8 @@ def _way(start, G, kind, steps=320, length=.06): # the times, and the mixing wei
     alpha, time, times, way = start, 0., [], []
     for _ in range(steps):
         p = alpha.softmax(0)
-        times.append(time); way.append(p)
+        times.append(time)
+        way.append(p)
         v = -G + G.mean() if kind == 'mirror flow' else -jacobian(p) @ G       # a constant in α is not felt
         speed = v.norm().item()
         if speed < 1e-9: break                                     # at rest
@@ -163,17 +177,20 @@ def _triangle(ax, labels):
     ax.plot(*_CORNERS[[0, 1, 2, 0]].numpy().T, color='#222222', lw=1)
     for (x, y), label in zip(_CORNERS.tolist(), labels):
         ax.text(x, y + (.05 if y else -.05), label, ha='center', va='bottom' if y else 'top', fontsize=9)
-    ax.set(aspect='equal', xlim=(-.16, 1.16), ylim=(-.14, 1)); ax.axis('off')
+    ax.set(aspect='equal', xlim=(-.16, 1.16), ylim=(-.14, 1))
+    ax.axis('off')
 
 def draw_flow(start:list,     # α of three operations
               gradients:list, # G, the sum of the layer gradients
              ) -> Figure:
     "The way of the mixing weights on the triangle of three operations, and how long it takes"
-    if len(start) != 3 or len(gradients) != 3: raise ValueError(f'three numbers each are needed, got {start} and {gradients}')
+    if len(start) != 3 or len(gradients) != 3:
+        raise ValueError(f'three numbers each are needed, got {start} and {gradients}')
     start, G = torch.tensor([start, gradients], dtype=torch.float64)
     fig = Figure(figsize=(4.6, 5.6), layout='constrained')
     top, low = fig.subplots(2, height_ratios=(2, 1))
-    _triangle(top, [f"operation {o+1}\nG = {g:.1f}{' (best)' if g == G.min() else ''}" for o, g in enumerate(G.tolist())])
+    _triangle(top,
+              [f"operation {o+1}\nG = {g:.1f}{' (best)' if g == G.min() else ''}" for o, g in enumerate(G.tolist())])
     for kind, (colour, dash) in zip(('descent on α', 'mirror flow'), STYLES):
         t, p = _way(start, G, kind)
         _run(top, low, t, p, color=colour, ls=dash, lw=2, label=kind)
@@ -185,15 +202,19 @@ def draw_flow(start:list,     # α of three operations
 def _run(top, low, t, p, **style): # one flow: its way and its saturation
     xy = (p @ _CORNERS).numpy()
     top.plot(*xy.T, **style)
-    if len(t) > 9: top.annotate('', xy[8].tolist(), xy[7].tolist(), arrowprops=dict(arrowstyle='-|>', color=style['color'], lw=2))
+    if len(t) > 9:
+        top.annotate('', xy[8].tolist(), xy[7].tolist(), arrowprops=dict(arrowstyle='-|>', color=style['color'], lw=2))
     for mark in (1, 10, 100):
         if (k := int((t < mark).sum())) < len(t): top.plot(*xy[k], 'o', mfc='white', mec=style['color'], ms=5)
     ends = [*t.clamp_min(.01).tolist(), 1e5], [saturation(q[None]).item() for q in (*p, p[-1])]
     low.plot(*ends, **style)
 
 def _time_axis(ax):
-    ax.set(xscale='log', xlim=(.1, 1e4), ylim=(-.03, 1.03), xlabel='time (circles above: 1, 10, 100)', ylabel='saturation')
-    ax.legend(fontsize=8, frameon=False, loc='lower right'); ax.grid(alpha=.25); ax.spines[['top', 'right']].set_visible(False)
+    ax.set(xscale='log', xlim=(.1, 1e4), ylim=(-.03, 1.03), xlabel='time (circles above: 1, 10, 100)',
+           ylabel='saturation')
+    ax.legend(fontsize=8, frameon=False, loc='lower right')
+    ax.grid(alpha=.25)
+    ax.spines[['top', 'right']].set_visible(False)
 
 # %% ../../nbs/7_widgets/1_explore.ipynb #72eb242b
 def flow_explorer() -> Explorer: # shows itself in a notebook
