@@ -1691,7 +1691,7 @@ d = { 'settings': { 'branch': 'main',
                                                                                              'lambda_darts/widgets/explore.py'),
                                               'lambda_darts.widgets.explore.flow_explorer': ( '7_widgets/explore.html#flow_explorer',
                                                                                               'lambda_darts/widgets/explore.py'),
-                                              'lambda_darts.widgets.explore.picture': ( '7_widgets/explore.html#picture',
+                                              'lambda_darts.widgets.explore.in_page': ( '7_widgets/explore.html#in_page',
                                                                                         'lambda_darts/widgets/explore.py'),
                                               'lambda_darts.widgets.explore.softmax_explorer': ( '7_widgets/explore.html#softmax_explorer',
                                                                                                  'lambda_darts/widgets/explore.py')}}}

@@ -15,7 +15,7 @@ import torch
 from fastcore.basics import patch
 from matplotlib.figure import Figure
 from ..runs.diagnosis import diagnose
-from .explore import complaint, picture
+from .explore import complaint, in_page
 from ..runs.figures import plot_accuracy, plot_alignment, plot_columns, plot_saturation
 from ..cells.genotype import read_genotype
 from ..runs.run import StopRun
@@ -38,14 +38,18 @@ class Runner:
     def phase(self) -> str:
         "ready, running, pausing, paused, stopping, stopped, finished or failed"
         if self.alive:
-            return 'stopping' if self._halt else 'running' if self._go.is_set() else 'paused' if self._held else 'pausing'
+            if self._halt: return 'stopping'
+            if self._go.is_set(): return 'running'
+            return 'paused' if self._held else 'pausing'
         if self.error: return 'failed'
-        return 'finished' if self.search.finished else 'stopped' if self._thread else 'ready'
+        if self.search.finished: return 'finished'
+        return 'stopped' if self._thread else 'ready'
 
     def start(self):
         "Run the search; go on after a pause, a stop or an error"
         if not self.alive:
-            self.error, self._halt, self.search.progress, self.search.on_step = None, False, False, self._step
+            self.error, self._halt = None, False
+            self.search.progress, self.search.on_step = False, self._step
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._go.set()
             self._thread.start()
@@ -107,9 +111,10 @@ def panels(history:pd.DataFrame, # with at least one row
     def one(name, plot):
         fig = Figure(figsize=(4.4, 2.8), layout='constrained')
         plot(history, fig.subplots()).set(xlim=(0, end))
-        return picture(fig, f'{name} over the epochs')
+        return in_page(fig, f'{name} over the epochs')
     return [one(*panel) for panel in _PANELS.items()]
 
+# %% ../../nbs/7_widgets/2_dashboard.ipynb #50c867cb
 _COLOURS = dict(running='#0072b2', paused='#b26a00', finished='#00735a', failed='#a33c00')
 
 def _headline(run:Runner) -> str: # where it is
@@ -122,8 +127,9 @@ def _headline(run:Runner) -> str: # where it is
         parts += [f'{duration((total - epochs - steps/run.per_epoch)*sum(seconds)/len(seconds))} left']
     if run.phase in ('stopped', 'finished'): parts += [f'saved in {escape(str(run.search.out))}']
     share = (epochs + steps/run.per_epoch)/total
-    return (f'<div style="line-height:1.6;overflow-wrap:anywhere">{" · ".join(parts)}</div><progress style="width:100%" max="1" '
-            f'value="{min(1, share):.4f}" aria-label="share of the search that is done"></progress>')
+    return (f'<div style="line-height:1.6;overflow-wrap:anywhere">{" · ".join(parts)}</div>'
+            f'<progress style="width:100%" max="1" value="{min(1, share):.4f}" '
+            'aria-label="share of the search that is done"></progress>')
 
 # %% ../../nbs/7_widgets/2_dashboard.ipynb #51c6c93d
 def _verdict(history): # what the diagnosis says, in a line
@@ -132,11 +138,13 @@ def _verdict(history): # what the diagnosis says, in a line
     return f'<b>{d.verdict}</b>: {escape(d.reasons[0])}'
 
 def _columns(children, least): # as many as fit, each at least so many pixels wide
-    return widgets.GridBox(children, layout=dict(width='100%', align_items='flex-start', grid_gap='8px 24px',
-                                                 grid_template_columns=f'repeat(auto-fit, minmax(min({least}px, 100%), 1fr))'))
+    columns = f'repeat(auto-fit, minmax(min({least}px, 100%), 1fr))'
+    layout = dict(width='100%', align_items='flex-start', grid_gap='8px 24px', grid_template_columns=columns)
+    return widgets.GridBox(children, layout=layout)
 
 def _drawn(cell): # not smaller than can be read: it scrolls where there is less room, and asks for none
-    return f'<div style="overflow-x:auto;width:0;min-width:100%"><div style="min-width:520px">{cell._repr_svg_()}</div></div>'
+    inner = f'<div style="min-width:520px">{cell._repr_svg_()}</div>'
+    return f'<div style="overflow-x:auto;width:0;min-width:100%">{inner}</div>'
 
 def _text(html): return f'<div style="line-height:1.4;overflow-wrap:anywhere">{html}</div>'
 
@@ -145,7 +153,8 @@ class Dashboard(widgets.VBox):
     "A search under the hand: figures while it runs, pause, stop, λ"
     def __init__(self,
                  search:Search): # not running elsewhere
-        self.run, self._lock, self._drawn, self._next = Runner(search), threading.RLock(), None, 0.
+        self.run, self._lock = Runner(search), threading.RLock()
+        self._drawn, self._next = None, 0.      # what was drawn last, and when it may be drawn again
         self.headline, self.verdict, self.message = (widgets.HTML() for _ in range(3))
         self.cell = widgets.HTML(layout=dict(width='100%', max_width='720px'))
         self.figures = [widgets.HTML() for _ in _PANELS]
@@ -248,8 +257,7 @@ def _draw(self:Dashboard, history):
 class _Run: # a folder, and its curves on the scales of all
     def __init__(self, folder):
         self.name, self.history = Path(folder).resolve().name, read_history(folder)
-        # a ValueError where this is not the history of a search
-        diagnose(self.history)
+        diagnose(self.history)                            # a ValueError where this is not the history of a search
         self.fig = Figure(figsize=(4.8, 6.8), layout='constrained')
         self.axes = list(self.fig.subplots(3))
         for plot, ax in zip((plot_alignment, plot_accuracy, plot_saturation), self.axes):
@@ -257,21 +265,23 @@ class _Run: # a folder, and its curves on the scales of all
 
     def draw(self, epochs, heights): # heights: lower and upper end of every panel
         for ax, ylim in zip(self.axes, heights): ax.set(xlim=(0, epochs + .2), ylim=ylim)
-        self.image = picture(self.fig, f'{self.name}: alignment, accuracy and saturation over the epochs')
+        self.image = in_page(self.fig, f'{self.name}: alignment, accuracy and saturation over the epochs')
         self.boxes, self.scale = [ax.get_position() for ax in self.axes], epochs + .2
 
     def _line(self, box, epoch): # over a panel, in per cent of the image
-        left = 100*(box.x0 + box.width*epoch/self.scale)
-        return (f'<div style="position:absolute;left:{left:.2f}%;top:{100*(1 - box.y1):.2f}%;height:{100*box.height:.2f}%;'
+        left, top, height = box.x0 + box.width*epoch/self.scale, 1 - box.y1, box.height
+        return (f'<div style="position:absolute;left:{left:.2%};top:{top:.2%};height:{height:.2%};'
                 'border-left:2px solid #222222"></div>')
 
     def show(self, epoch): # an element of HTML
         h = self.history.head(epoch)
         r, cell = h.iloc[-1], read_genotype(h.genotype.iloc[-1])
-        facts = f'epoch {len(h)} of {len(self.history)} · Λ {r.alignment_valid:.2f} · validation {r.valid_acc:.1%} · skips {cell.skip_share():.0%}'
+        facts = ' · '.join([f'epoch {len(h)} of {len(self.history)}', f'Λ {r.alignment_valid:.2f}',
+                            f'validation {r.valid_acc:.1%}', f'skips {cell.skip_share():.0%}'])
         lines = ''.join(self._line(box, len(h)) for box in self.boxes)
-        curves = f'<div style="position:relative;display:inline-block;max-width:100%;line-height:0">{self.image}{lines}</div>'
-        return _text(f'<b>{escape(self.name)}</b><br>{facts}<br>{_verdict(h)}') + _drawn(cell) + curves
+        style = 'position:relative;display:inline-block;max-width:100%;line-height:0'
+        told = _text(f'<b>{escape(self.name)}</b><br>{facts}<br>{_verdict(h)}')
+        return f'{told}{_drawn(cell)}<div style="{style}">{self.image}{lines}</div>'
 
 # %% ../../nbs/7_widgets/2_dashboard.ipynb #4e893de4
 class Replay(widgets.VBox):
@@ -280,9 +290,10 @@ class Replay(widgets.VBox):
                  folder:str|os.PathLike,           # of a search
                  other:str|os.PathLike|None=None): # of another one, shown beside it
         self.runs = [_Run(f) for f in (folder, other) if f is not None]
-        epochs, ends = max(len(r.history) for r in self.runs), [[ax.get_ylim() for ax in r.axes] for r in self.runs]
-        for r in self.runs:
-            r.draw(epochs, [(min(y[0] for y in panel), max(y[1] for y in panel)) for panel in zip(*ends)])
+        epochs = max(len(r.history) for r in self.runs)
+        panels = zip(*([ax.get_ylim() for ax in r.axes] for r in self.runs))
+        ends = [(min(low for low, _ in panel), max(high for _, high in panel)) for panel in panels]
+        for r in self.runs: r.draw(epochs, ends)
         self.slider = widgets.IntSlider(value=epochs, min=1, max=epochs, description='epoch',
                                         layout=dict(width='auto', flex='1 1 180px'),
                                         style=dict(description_width='auto'))
