@@ -87,7 +87,8 @@ MODULES = {f'{p.parent.name}.{p.stem}': p for p in sorted(CFG.lib_path.glob('*/[
 
 def faces():
     "package -> public name -> its module, read off the opening pages"
-    calls = [(c.package, n) for c in CHAPTERS for n in ast.walk(ast.parse(c.source))
+    opening = [c for c in CHAPTERS if c.name == c.package]
+    calls = [(c.package, n) for c in opening for n in ast.walk(ast.parse(c.source))
              if isinstance(n, ast.Call) and ast.unparse(n.func) == 'face']
     return {package: {name: f'{package}.{k.arg}' for k in n.keywords for name in ast.literal_eval(k.value).split()}
             for package, n in calls}

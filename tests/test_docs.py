@@ -77,6 +77,13 @@ def test_site_is_complete(copy, pages):
     assert last.select_one('footer [rel=prev]') and not last.select_one('footer [rel=next]')
 
 
+def test_an_opening_page_shows_the_names_of_its_package(pages):
+    page = pages['theory.html']
+    assert page.select_one('nav a.here').text == 'Overview' and not page.select('.where')
+    assert 'api_theory.regularizer.html#AlignmentRegularizer' in [a['href'] for a in page.select('table.names a')]
+    assert 'face(' not in page.select_one('main').text
+
+
 def loaded(soup): return [t.get(k) for t in soup.select('script, link, img, iframe, image, source, object, embed, use')
                           for k in ('src', 'href', 'data', 'xlink:href', 'srcset') if t.get(k)]
 

@@ -18,7 +18,6 @@ from nbdev.process import NBProcessor
 from chapters import BOOK, CFG, EXPORT, LIB, ROOT, bound
 
 FLAGS = set(CFG.tst_flags.split())
-FRESH = torch.random.default_generator.initial_seed()  # in a process that has set no seed
 
 
 def shown(cell):
@@ -39,7 +38,7 @@ class Ran:
         module = vars(importlib.import_module(f'{LIB}.{chapter.module}')) if '.' in chapter.module else {}
         nb, skip = NBProcessor(chapter.path, process=True).nb, FLAGS - set(force)
         stored = {c.id: shown(c) for c in nb.cells if c.cell_type == 'code'}
-        torch.manual_seed(FRESH)
+        torch.seed()  # as in a fresh process: what is printed must not hang on it
         shell = CaptureShell(chapter.path)
 
         def passed_over(cell):

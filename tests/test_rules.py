@@ -12,48 +12,28 @@ from chapters import (BOOK, CHAPTERS, FACES, FLOORS, LIB, MODULES, ROOT, Cell, C
 
 # What is known to offend: rule -> places. It may only shrink: a clean place in it is an error.
 OFFENDERS = dict(
-    floors='''
-        networks.retrain runs.report''',
     order='''
-        1_theory/4_regularizer 2_cells/7_supernet 4_runs/6_report 5_search/9_whole_loop 6_networks/4_retrain''',
-    patches='''
-        networks.network''',
+        1_theory/4_regularizer 2_cells/7_supernet 5_search/9_whole_loop''',
     long_lines='''
-        bench.cost bench.reference cells.drawing cells.genotype cells.nasbench cells.spaces cells.supernet cells.svg
-        cli.commands core.conv core.norm core.ranks core.recompute core.state data.halves data.images data.sources
-        networks.batches networks.network networks.recipe networks.retrain networks.trained runs.diagnosis
-        runs.figures runs.folder runs.history runs.options runs.page runs.report search.compiled search.config
-        search.estimate search.identity search.methods search.perturbation search.search search.seeds search.step
-        theory.alignment theory.regularizer theory.relaxation theory.saturation widgets.dashboard widgets.explore
-        tools/api.py tools/example.py tests/chromium.py tests/test_commands.py tests/test_docs.py
-        tests/test_ranks.py index 0_core/2_state 0_core/3_ranks 0_core/4_conv 0_core/5_norm 0_core/7_recompute
+        bench.cost bench.reference cells.content cells.drawing cells.genotype cells.nasbench cells.spaces
+        cells.supernet cells.svg cli.commands core.ranks core.state data.images networks.batches networks.network
+        networks.retrain networks.trained runs.diagnosis runs.options runs.page runs.report search.config
+        search.estimate search.methods search.seeds search.step theory.alignment theory.regularizer
+        theory.relaxation theory.saturation widgets.dashboard widgets.explore tools/book.py tests/chromium.py
+        tests/test_commands.py tests/test_docs.py tests/test_experiment.py tests/test_ranks.py index
         1_theory/1_relaxation 1_theory/2_saturation 1_theory/3_alignment 1_theory/4_regularizer 1_theory/5_attach
-        2_cells/1_genotype 2_cells/2_operations 2_cells/3_fans 2_cells/4_spaces 2_cells/5_svg 2_cells/6_drawing
-        2_cells/7_supernet 2_cells/8_nasbench 3_data/1_images 3_data/2_sources 3_data/3_halves 4_runs/0_runs
-        4_runs/1_folder 4_runs/1a_options 4_runs/2_history 4_runs/3_diagnosis 4_runs/4_figures 4_runs/5_page
-        4_runs/6_report 4_runs/8_watch 5_search/1_step 5_search/1a_compiled 5_search/2_methods
-        5_search/2a_perturbation 5_search/2b_identity 5_search/4_config 5_search/5_search 5_search/6_seeds
-        5_search/7_estimate 5_search/8_own_space 5_search/9_whole_loop 6_networks/1_network 6_networks/2_recipe
-        6_networks/2a_batches 6_networks/3_trained 6_networks/4_retrain 7_widgets/1_explore 7_widgets/2_dashboard
-        8_bench/1_reference 8_bench/2_cost 9_cli/0_cli 9_cli/1_commands experiments/6_transfer experiments/7_cost''',
-    long_functions='''
-        tests/test_docs.py''',
+        4_runs/0_runs 4_runs/1a_options 4_runs/3_diagnosis 5_search/2b_identity 5_search/4_config 5_search/5_search
+        5_search/7_estimate 5_search/8_own_space 6_networks/2a_batches 7_widgets/1_explore 7_widgets/2_dashboard
+        9_cli/0_cli experiments/6_transfer experiments/7_cost''',
     long_cells='''
-        4_runs/7_run 5_search/4_config 5_search/5_search 6_networks/2_recipe 6_networks/4_retrain''',
+        1_theory/4_regularizer 2_cells/7_supernet 4_runs/1_folder 4_runs/5_page 5_search/1_step 5_search/2_methods
+        5_search/5_search 6_networks/4_retrain 7_widgets/2_dashboard''',
     times_bool='''
-        cells.supernet data.halves data.images data.sources networks.trained runs.report search.estimate
-        search.seeds''',
-    locals_given='''
-        bench.cost cli.commands''',
+        networks.trained''',
     named_lambdas='''
-        bench.reference cells.drawing cells.genotype cells.spaces cli.commands core.conv data.halves
-        networks.batches networks.network networks.trained runs.folder runs.page search.estimate search.methods
-        search.perturbation search.seeds search.step widgets.dashboard tests/test_experiment.py''',
+        cli.commands networks.batches runs.folder widgets.dashboard tests/test_experiment.py''',
     several_statements='''
-        bench.cost cells.supernet core.conv core.norm core.ranks core.state data.halves data.images data.sources
-        networks.trained runs.folder search.estimate search.seeds theory.alignment widgets.dashboard widgets.explore''',
-    numbered='''
-        README.md''',
+        theory.alignment''',
     rebound='''
         3_data/3_halves''',
     faces='cells widgets')
@@ -356,10 +336,11 @@ def tracked():
 
 @pytest.mark.parametrize('what', [
     r'(?<![\w+.~}])/(work|tmp|root|home)/',  # a path of one machine
-    r'pypi[.]org|pythonhosted[.]org|npmjs[.]org|index[-]url|find[-]links'])
+    r'pypi[.]org|pythonhosted[.]org|npmjs[.]org|index[-]url|find[-]links',
+    r'^[ "]*(<{7}|>{7}) \w+'])  # a merge that was not finished
 def test_nothing_of_one_machine(what):
     texts = {f.relative_to(ROOT): text(f) for f in tracked()}
-    assert not {f'{f}: {m.group()}' for f, t in texts.items() for m in re.finditer(what, t)}
+    assert not {f'{f}: {m.group()}' for f, t in texts.items() for m in re.finditer(what, t, re.M)}
 
 
 if __name__ == '__main__':

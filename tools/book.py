@@ -69,6 +69,12 @@ def imported(src):
     return {n: mod for mod, names in found for n in re.findall(r'\w+', names)}
 
 
+def given(src):
+    "module -> names, that a package gives by `face(…)`"
+    calls = [n for n in ast.walk(ast.parse(src)) if isinstance(n, ast.Call) and ast.unparse(n.func) == 'face']
+    return {k.arg: ast.literal_eval(k.value).split() for n in calls for k in n.keywords}
+
+
 class Chapter:
     "One notebook: `folder` and `name` from its path, `part`, `title`, `lead` (the `>` line), cells"
     def __init__(self, path):
@@ -89,6 +95,7 @@ class Chapter:
         self.public = set()  # names that it documents, see api.py
         module = next((m for c in raw for m in re.findall(r'^#\|\s*default_exp ([\w.]+)', c.source, re.M)), '')
         self.module = '' if module.endswith('__init__') else module  # a face defines nothing of its own
+        self.face = given('\n'.join(self.exports)) if self.opens else {}
         self.part = ''  # the title of the page that opens its folder, see `read_book`
 
     @property

@@ -65,7 +65,7 @@ class Site:
         "The parts of the book and the reference, that of `page` open, the sections of `page` below its title"
         parts = {}
         for c in self.book:
-            if c.part: parts.setdefault(c.part, []).append((c.page, text(c.title)))
+            if c.part: parts.setdefault(c.part, []).append((c.page, 'Overview' if c.opens else text(c.title)))
         parts['Reference'] = [('api.html', 'All names')] + [(f'api_{m}.html', m) for m in self.api]
         res = ''
         for title, links in parts.items():
@@ -96,7 +96,7 @@ class Site:
         self.toc[c.page] = r.headings
         body = ''.join(cells)
         self.enter(c.page, c.part, ''.join(x for x in cells if x.startswith('<section')))
-        where = f'<p class="where">{text(c.part)}</p>' if c.part else ''
+        where = f'<p class="where">{text(c.part)}</p>' if c.part and not c.opens else ''
         return where + body.replace('</blockquote>', f'</blockquote>{self.about(c)}', 1)
 
     def about(self, c):
@@ -104,14 +104,26 @@ class Site:
         if not c.part: return ''
         notebook = f'{CFG.git_url}/blob/{CFG.branch}/{c.path.relative_to(ROOT).as_posix()}'
         module = f'<a href="{c.api_page}"><code>{LIB}.{c.module}</code></a> · ' if c.module else ''
+        if c.face: module = f'<code>{LIB}.{c.name}</code> · '
         return f'<p class="about">{module}<a href="{notebook}">notebook</a></p>'
 
     def cell(self, c, i, cell, renderer):
         if cell.cell_type == 'markdown': return f'<section>{render.markdown(renderer, cell.source)}</section>\n'
         if cell.cell_type != 'code': return ''
+        if c.face and cell.source.startswith('face('): return self.face(c)
         here = [e for e in self.api.get(c.module, []) if e.cell == cell.source]
         def find(name): return self.names.find(name, c) if name in c.imports or name in c.public else None
         return render.code_cell(cell, f'{c.name}_{i}', here, c, find, self.files, renderer) + '\n'
+
+    def face(self, c):
+        "The public names of a package by module, each a link to its documentation"
+        def to(module, name): return f'<a href="api_{module}.html#{name}"><code>{name}</code></a>'
+        rows = ''
+        for short, names in c.face.items():
+            module = f'{c.name}.{short}'
+            links = ', '.join(to(module, name) for name in names)
+            rows += f'<tr><td><a href="api_{module}.html"><code>{short}</code></a></td><td>{links}</td></tr>'
+        return f'<div class="scroll"><table class="names"><tbody>{rows}</tbody></table></div>\n'
 
     def enter(self, page, part, body):
         "Into the search index: per section its part, title, address and words"
