@@ -325,8 +325,8 @@ def test_own_pictures(tmp_path):
         (SEARCH, '--data', 'digits_as_png', '--batch_size', 20, '--alpha-lr', 1e-3, *short, '--out', 'a', '--regularizer', 'sign'),
         (SEARCH, '--data', 'arrays.npz', '--batch-size=50', '--alpha_lr=1e-3', *short, '--gradient', 'exact')], tmp_path)
     assert (png[0], png[2], npz[0], npz[2]) == (0, '', 0, ''), (png, npz)
-    assert png[1].startswith('digits_as_png: 60 train, 60 valid, 0 test pictures of 1x16x16, 3 classes\na\n')
-    assert npz[1].startswith('arrays: 150 train, 150 valid, 40 test pictures of 1x8x8, 10 classes\nruns')
+    assert png[1].startswith('digits_as_png: 60 train, 60 valid, 0 test images of 1x16x16, 3 classes\na\n')
+    assert npz[1].startswith('arrays: 150 train, 150 valid, 40 test images of 1x8x8, 10 classes\nruns')
     runs = [tmp_path/'a', *(tmp_path/'runs').iterdir()]
     assert len(runs) == 2
     for folder, size in zip(runs, (20, 50)):

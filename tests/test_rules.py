@@ -16,16 +16,14 @@ OFFENDERS = dict(
         1_theory/4_regularizer 2_cells/7_supernet 5_search/9_whole_loop''',
     long_lines='''
         tools/layers.py tests/test_commands.py tests/test_ranks.py 1_theory/2_saturation 1_theory/3_alignment
-        1_theory/4_regularizer 4_runs/0_runs 4_runs/1a_options 4_runs/3_diagnosis 5_search/2b_identity
-        5_search/4_config 5_search/5_search 5_search/7_estimate 5_search/8_own_space 6_networks/2a_batches
-        7_widgets/1_explore 7_widgets/2_dashboard 9_cli/0_cli''',
+        1_theory/4_regularizer 4_runs/1a_options 5_search/2b_identity 5_search/4_config 5_search/5_search
+        5_search/7_estimate 5_search/8_own_space 6_networks/2a_batches 7_widgets/2_dashboard 9_cli/0_cli''',
     long_cells='''
-        2_cells/7_supernet 4_runs/1_folder 4_runs/5_page 5_search/1_step 5_search/2_methods 5_search/5_search
-        6_networks/4_retrain 7_widgets/2_dashboard''',
+        5_search/5_search 6_networks/4_retrain''',
     times_bool='''
         networks.trained''',
     named_lambdas='''
-        cli.commands networks.batches runs.folder widgets.dashboard''',
+        cli.commands networks.batches''',
     several_statements='''
         theory.alignment''',
     rebound='''
@@ -267,9 +265,9 @@ def test_face(package):
 
 
 HEAVY = 'pandas matplotlib sklearn torchvision ipywidgets IPython onnx PIL safetensors'.split()
-ADDED = dict(  # what all names of a face import beyond those of the faces before it
-    core='', theory='', cells='', data='', runs='pandas matplotlib PIL', search='',
-    networks='torchvision safetensors', widgets='ipywidgets IPython', bench='', cli='')
+ADDED = dict(  # what all names of a face may import beyond those of the faces before it
+    core='', theory='', cells='', data='', runs='pandas matplotlib IPython PIL', search='',
+    networks='safetensors torchvision', widgets='ipywidgets IPython', bench='', cli='')
 TAKE_ALL = f'''import importlib, json, sys
 seen = {{}}
 for package in {list(ADDED)}:
@@ -283,7 +281,7 @@ def test_what_each_face_imports():
     out = subprocess.run([sys.executable, '-c', TAKE_ALL], check=True, capture_output=True, text=True).stdout
     seen, before = json.loads(out), set()
     for package, found in seen.items():
-        assert set(found) - before == set(ADDED[package].split()), package
+        assert set(found) - before <= set(ADDED[package].split()), package
         before |= set(found)
     assert {'pandas', 'matplotlib', 'torchvision'} <= before  # or this test would see nothing
 

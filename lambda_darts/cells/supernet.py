@@ -206,14 +206,15 @@ class Supernet(nn.Module):
         self.alphas = nn.ParameterDict({k: 1e-3*torch.randn(self.mask(k).shape) for k in self.space.kinds})
         if partial > 1: self._edge_alphas()
 
-    def mask(self, kind): return getattr(self, f'{kind}_mask') # (edges, operations), bool
-
     def make_layer(self, at): # the module of a `Layer`
         if at.kind == 'between': return Reduction(at.channels//2, at.channels)
         preps = [_prep(c, at.channels, halve) for c, halve in at.inputs]
         return Cell(self.space, at.channels, at.kind, preps, self.partial)
 
 # %% ../../nbs/2_cells/7_supernet.ipynb #0e5258ba
+@patch
+def mask(self:Supernet, kind): return getattr(self, f'{kind}_mask') # (edges, operations), bool
+
 @patch
 def choice(self:Supernet) -> dict: # kind of cell -> (edges, operations), differentiable in α
     "The softmax of α, row by row; padding gets exactly 0"

@@ -13,7 +13,8 @@ face('lambda_darts.runs',
      folder='RunFolder',
      history='evaluate read_history',
      diagnosis='Diagnosis diagnose explain',
-     figures='plot_accuracy plot_alignment plot_collapse plot_cosines plot_mixing plot_norms plot_own_cells plot_saturation',
+     figures='plot_accuracy plot_alignment plot_collapse plot_columns plot_cosines plot_mixing plot_norms '
+             'plot_own_cells plot_saturation',
      report='report write_report',
      run='Run StopRun memory_advice',
      watch='watch')

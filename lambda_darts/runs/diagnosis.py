@@ -37,7 +37,8 @@ RULES = dict( # verdict -> when it is given
               'or no path from input to output passes an operation with weights',
     collapsing=f'the cell had collapsed in one of the last {WINDOW} epochs; or the layers do not agree '
                f'(mean Λ of the validation half below {LOW}), α has left the uniform mixture '
-               f'(saturation {MOVED} or more), and the share of skip_connect and none is {IDLE:.0%} or more and no smaller than {WINDOW} epochs ago',
+               f'(saturation {MOVED} or more), and the share of skip_connect and none is {IDLE:.0%} or more '
+               f'and no smaller than {WINDOW} epochs ago',
     saturating=f'the layers do not agree, and the softmax of α is closing (saturation {SATURATED} or more)',
     undecided=f'the layers do not agree, and α is still near the uniform mixture (saturation below {SATURATED})',
     healthy='the layers agree, and the cell has not collapsed in the last epochs')

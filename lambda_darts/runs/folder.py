@@ -44,26 +44,18 @@ class RunFolder:
                  identity:dict,   # plain values that say what the run is; compared when it goes on
                  changed:tuple=(), # names in it that were changed on purpose: they need not be as in the checkpoint
                  **notes):         # for config.json alone, not compared; None is left out
-        self.path, self.kind, self.identity, self.changed, self._fd = home_path(path), kind, identity, changed, None
+        self.path, self.kind, self.identity, self.changed = home_path(path), kind, identity, changed
         self.notes = {k: v for k, v in notes.items() if v is not None}
         self.checkpoint, self.previous = self.path/'checkpoint.pt', self.path/'checkpoint.previous.pt'
+        self._fd = None           # the lock
 
-    format = property(lambda self: f'lambda_darts {self.kind} 2', doc='What the checkpoint calls itself')
+    @property
+    def format(self):
+        "What the checkpoint calls itself"
+        return f'lambda_darts {self.kind} 2'
+
     def __enter__(self): return self
     def __exit__(self, *_): self.close()
-
-    def open(self,
-             device='cpu' # where the tensors of the state are wanted
-            ) -> dict|None:
-        "Lock the folder; the state of its checkpoint, or None where there is none"
-        self.notes['device'] = str(device)
-        try:
-            data = from_first(self._begin)
-            if data: return self._read(data[1:], device)
-        except BaseException:
-            self.close()
-            raise
-        if first(): self._write_config()
 
     def close(self):
         "Give the lock back"
@@ -71,6 +63,21 @@ class RunFolder:
             os.close(self._fd)
             _held.discard(self._fd)
         self._fd = None
+
+# %% ../../nbs/4_runs/1_folder.ipynb #333b7ed5
+@patch
+def open(self:RunFolder,
+         device='cpu' # where the tensors of the state are wanted
+        ) -> dict|None:
+    "Lock the folder; the state of its checkpoint, or None where there is none"
+    self.notes['device'] = str(device)
+    try:
+        data = from_first(self._begin)
+        if data: return self._read(data[1:], device)
+    except BaseException:
+        self.close()
+        raise
+    if first(): self._write_config()
 
 # %% ../../nbs/4_runs/1_folder.ipynb #81d14151
 def read_checkpoint(data:bytes,    # what is in the file
@@ -99,9 +106,8 @@ def _begin(self:RunFolder): # on rank 0: b'' where there is no checkpoint, other
 @patch
 def _other(self:RunFolder, identity): # settings that differ, in words
     names = [k for k in {**identity, **self.identity} if k not in self.changed]
-    said = lambda settings, k: repr(settings[k]) if k in settings else 'not set'
-    differ = [(k, said(identity, k), said(self.identity, k)) for k in names]
-    return ', '.join(f'{k} {before} (now {now})' for k, before, now in differ if before != now)
+    before, now = ({k: repr(told[k]) if k in told else 'not set' for k in names} for told in (identity, self.identity))
+    return ', '.join(f'{k} {before[k]} (now {now[k]})' for k in names if before[k] != now[k])
 
 # %% ../../nbs/4_runs/1_folder.ipynb #a94d434e
 @patch
