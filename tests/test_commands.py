@@ -1,5 +1,5 @@
 "The commands as a person uses them: started as processes, killed and started again, given wrong things, and given own pictures."
-import importlib.util, inspect, json, os, re, shutil, signal, subprocess, sys, time
+import importlib.util, json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from sklearn.datasets import load_digits
 
-from lambda_darts.cli.commands import commands as cli
+from lambda_darts.cli import commands as cli
 
 ROOT = Path(__file__).resolve().parents[1]
 SEARCH, RETRAIN, PREDICT, EXPORT = 'lambda_darts_search', 'lambda_darts_retrain', 'lambda_darts_predict', 'lambda_darts_export'
@@ -53,7 +53,7 @@ def ok(name, *args, cwd):
 
 
 SESSION = '''import contextlib, io, json, sys, traceback
-from lambda_darts.cli.commands import commands as cli
+from lambda_darts.cli import commands as cli
 def one(name, *args):
     sys.argv, status, out, err = [name, *args], 0, io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
@@ -201,13 +201,13 @@ def wrong_things(cwd):
 SEARCH_MISTAKES = {  # options: what the one line must say
     '--out a_file': 'a_file', '--out a_file/run': 'a_file', '--space nb301': 'nb201', '--regularizer l2': 'cosine', '--preset fast': 'quick',
     '--method nas': 'darts-2nd', '--method darts-minus --space s4': 'skip_connect', '--regularizer none --strength 1': 'needs a regularizer',
-    '--rise 0': 'rise', '--weight_decay -1': 'weight_decay', '--epochs 0': 'epochs', '--lr nan': 'lr', '--seed -1': 'seed', '--device tpu': 'cuda', '--batch-size 1000': 'batch of 1000',
+    '--rise 0': 'share of the search', '--weight_decay -1': 'weight_decay', '--epochs 0': 'epochs', '--lr nan': 'lr', '--seed -1': 'seed', '--device tpu': 'cuda', '--batch-size 1000': 'batch of 1000',
     '--data absent.npz': 'absent.npz', '--data absent/folder': 'absent', '--data CIFAR10 --root nowhere': '--download',
     '--data pickled.npz': 'pickled', '--data keyless.npz': 'train_images', '--data cut.npz': 'cut.npz', '--data floats.npz': 'uint8',
     '--data float_labels.npz': 'integer', '--data longer.npz': '201 labels', '--data one_class.npz': '1 class', '--data below_0.npz': 'count from 0',
     '--data none.npz': '0 class', '--data few.npz': 'no image of class', '--data flat.npz': '3 or 4 axes', '--data a_file': 'a_file',
     '--data good.npz --split overlap.npz': 'overlap', '--data good.npz --split good.npz': 'train and valid', '--data good.npz --size 3': 'too small',
-    '--data pictures': 'not a picture', '--data lonely': '1 class', '--data empty': 'folder of pictures per class', '--data digit': 'unknown data', '--data sorted.npz --split ordered': 'no image of class',
+    '--data pictures': 'not an image', '--data lonely': '1 class', '--data empty': 'folder of images per class', '--data digit': 'unknown data', '--data sorted.npz --split ordered': 'no image of class',
     '--table columns.csv': 'c10_test_200', '--table rowless.csv': 'no row', '--table percent.csv': 'percentage', '--table empty': 'empty',
     '--table good.npz': 'good.npz'}
 if not torch.cuda.is_available(): SEARCH_MISTAKES['--device cuda'] = 'no CUDA device'
@@ -239,11 +239,25 @@ OPTIONS = {SEARCH: 42, RETRAIN: 37, PREDICT: 5, EXPORT: 2, QUERY: 2, DRAW: 2, BE
 def test_help(name, tmp_path):
     "Every option is explained; nothing else is done"
     text = ok(name, '--help', cwd=tmp_path)
-    functions = (getattr(cli, name), *([cli.pictures, cli.running] if name in (SEARCH, RETRAIN) else []), *([cli.recording] if name == SEARCH else []))
-    names = [k for f in functions for k, p in inspect.signature(f).parameters.items() if p.kind is not p.VAR_KEYWORD]
+    names = [o.name for o in getattr(cli, name).options]
     assert name in text and len(names) == OPTIONS[name]
     assert not [k for k in names if not re.search(rf'^  (--)?{k.replace("_", "[-_]")}\b', text, re.M)]
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('name', OPTIONS)
+def test_help_needs_no_heavy_library(name, tmp_path):
+    "Who asks for help waits for torch and little else"
+    heavy = {'pandas', 'matplotlib', 'sklearn', 'torchvision', 'ipywidgets'}
+    (tmp_path/'ask.py').write_text(f"""import sys
+from lambda_darts.cli.commands import {name}
+sys.argv = ['{name}', '--help']
+try: {name}()
+except SystemExit: print(sorted(set(sys.modules) & {heavy}), file=sys.stderr)
+""")
+    process = start([sys.executable, 'ask.py'], tmp_path)
+    out, err = process.communicate()
+    assert (process.returncode, err) == (0, '[]\n') and name in out
 
 
 TRAINING = ('run', '--epochs', 6, '--channels', 4, '--cells', 1, '--quiet')
@@ -270,7 +284,8 @@ MISTAKES = {  # what is typed, and what the one line must say
     (RETRAIN, 'nowhere'): 'nowhere', (RETRAIN, ARCH, '--preset', 'fast'): 'paper-cifar', (RETRAIN, ARCH, '--epochs', 0): 'epochs',
     (RETRAIN, ARCH, '--data', 'absent.npz'): 'absent.npz', (PREDICT, 'empty', 'pictures'): 'network.safetensors', (PREDICT, 'a_file', 'pictures'): 'a_file',
     (EXPORT, 'empty'): 'network.safetensors', (BENCH, '--space', 'nb301'): 'nb201', (BENCH, '--size', 30): 'multiple of 4',
-    (SEARCH, '--every', 0): 'every', (SEARCH, '--estimate', '--space', 's9'): 'nb201'}
+    (SEARCH, '--every', 0): 'every', (SEARCH, '--epoch_s', 3): 'did you mean --epochs?',
+    (RETRAIN, ARCH, '--stem', 'imagnet'): 'did you mean imagenet?', (SEARCH, '--estimate', '--space', 's9'): 'nb201'}
 
 
 def test_mistakes_of_the_others(tmp_path):
@@ -310,8 +325,8 @@ def test_own_pictures(tmp_path):
         (SEARCH, '--data', 'digits_as_png', '--batch_size', 20, '--alpha-lr', 1e-3, *short, '--out', 'a', '--regularizer', 'sign'),
         (SEARCH, '--data', 'arrays.npz', '--batch-size=50', '--alpha_lr=1e-3', *short, '--gradient', 'exact')], tmp_path)
     assert (png[0], png[2], npz[0], npz[2]) == (0, '', 0, ''), (png, npz)
-    assert png[1].startswith('digits_as_png: 60 train, 60 valid, 0 test pictures of 1x16x16, 3 classes\na\n')
-    assert npz[1].startswith('arrays: 150 train, 150 valid, 40 test pictures of 1x8x8, 10 classes\nruns')
+    assert png[1].startswith('digits_as_png: 60 train, 60 valid, 0 test images of 1x16x16, 3 classes\na\n')
+    assert npz[1].startswith('arrays: 150 train, 150 valid, 40 test images of 1x8x8, 10 classes\nruns')
     runs = [tmp_path/'a', *(tmp_path/'runs').iterdir()]
     assert len(runs) == 2
     for folder, size in zip(runs, (20, 50)):
@@ -331,7 +346,7 @@ def test_cifar10_with_the_table(tmp_path):
     row = check_run(tmp_path/'run').iloc[0]
     truth = pd.read_csv(table).set_index('arch').loc[row.genotype]
     assert row.true_acc == truth.c10_test_200 and row['lambda'] == 0
-    assert 'cifar10_small: 2500 train, 2500 valid, 1000 test pictures of 3x8x8, 10 classes' in out and f'{row.true_acc:.2f} %' in out
+    assert 'cifar10_small: 2500 train, 2500 valid, 1000 test images of 3x8x8, 10 classes' in out and f'{row.true_acc:.2f} %' in out
     said = ok(QUERY, 'run', '--table', table, cwd=tmp_path)
     assert said.startswith(row.genotype) and f'{truth.c10_test_200:.2f}' in said and f'{truth.in16_test_200:.2f}' in said
     assert ok(QUERY, row.genotype, '--table', table, cwd=tmp_path) == said

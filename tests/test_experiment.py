@@ -96,6 +96,28 @@ def test_permuted(problem):
     assert all(map(torch.equal, again.orders, permuted.orders))
 
 
+def test_felt_is_the_alignment_of_what_alpha_feels(data, tmp_path):
+    "By autograd of Λ through the Jacobian, in a search of the arm; the histories tell raw and felt apart"
+    search = tiny('felt', data, tmp_path).run()
+    net, regularizer, layers = search.net.double(), search.regularizer, search.regularizer.groups[0]
+    assert regularizer.kind == 'felt' and search.config.strength == .25
+    x, y = next(data.batches('train', 8, 0, 0, dtype=torch.double))
+    copies = [p.detach().requires_grad_() for p in net.mixing()]
+    grads = torch.autograd.grad(torch.nn.functional.cross_entropy(net(x, copies), y), copies, create_graph=True)
+    felt = [(torch.func.vmap(torch.diag)(p) - p[:, :, None]*p[:, None]).detach() @ g[..., None] for p, g in zip(copies, grads)]
+    unit = torch.stack([felt[i].flatten()/felt[i].norm() for i in layers])
+    value = (unit.sum(0).square().sum() - len(layers))/(len(layers)*(len(layers) - 1))
+    by_autograd = torch.autograd.grad(value, net.weights(), materialize_grads=True)
+    exact = AlignmentRegularizer('felt', 'exact', groups=regularizer.groups)
+    loss = lambda probs: torch.nn.functional.cross_entropy(net(x, probs), y)
+    torch.testing.assert_close(exact(loss, net.weights(), copies, 0.)[3], value.detach(), rtol=1e-9, atol=1e-12)
+    got = term(lambda r, s: r(loss, net.weights(), copies, s), exact, strength=1.)
+    wanted = -torch.cat([g.flatten() for g in by_autograd])
+    torch.testing.assert_close(got, wanted, rtol=1e-7, atol=1e-9*wanted.abs().max().item())
+    h = search.history
+    torch.testing.assert_close(torch.tensor(h.alignment_train.values), torch.tensor(h.felt_train.values), rtol=1e-5, atol=1e-7)
+
+
 def test_permuted_by_the_identity_is_lambda(data, tmp_path):
     left = tiny('lambda', data, tmp_path/'lambda').run()
 
@@ -133,7 +155,7 @@ def test_smooth_twin_is_smooth(data, tmp_path):
     net = tiny('smooth-exact', data, tmp_path).net.double()
     x, y = next(data.batches('train', 8, 0, 0, dtype=torch.double))
     probs, weights = [p.detach() for p in net.mixing()], net.weights()
-    loss = lambda copies: torch.nn.functional.cross_entropy(net(x, copies), y)
+    def loss(copies): return torch.nn.functional.cross_entropy(net(x, copies), y)
     exact, central = (AlignmentRegularizer(gradient=g, epsilon=1e-4, model=net) for g in ('exact', 'central'))
     a, b = (term(lambda r, s: r(loss, weights, probs, s), r) for r in (exact, central))
     assert (a - b).norm() < 1e-4*a.norm()  # on ReLU the difference sees jumps, and the two are apart

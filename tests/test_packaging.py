@@ -15,7 +15,8 @@ MODULES = sorted(f'{p.parent.name}.{p.stem}' for p in (ROOT/'lambda_darts').glob
 
 def run(*cmd, **kwargs):
     env = {k: v for k, v in os.environ.items() if k != 'PYTHONPATH'}
-    res = subprocess.run(list(map(str, cmd)), env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kwargs)
+    streams = dict(text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    res = subprocess.run(list(map(str, cmd)), env=env, **streams, **kwargs)
     assert res.returncode == 0, res.stdout
     return res.stdout
 
@@ -42,6 +43,7 @@ sys.path.insert(0, {str(target)!r})
 for m in {MODULES!r}:
     m = importlib.import_module('lambda_darts.' + m.removesuffix('.__init__'))
     assert m.__file__.startswith({str(target)!r}), m.__file__
+    for name in m.__all__ if hasattr(m, '__path__') else (): getattr(m, name)
 '''
     run(sys.executable, '-I', '-c', code, cwd=target)
 

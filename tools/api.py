@@ -1,4 +1,4 @@
-"The exported code as reference: signature, docments and place of every public name, read from the source, which is not run."
+"The exported code as reference: signature, docments and place of every public name, read off the source, not run."
 import ast, io, re, tokenize
 from dataclasses import dataclass, field
 
@@ -20,7 +20,8 @@ class Param:
     def __str__(self):
         "As in a signature"
         typed = self.name + (f': {self.type}' if self.type else '')
-        return typed + (f' = {self.default}' if self.type else f'={self.default}') * bool(self.default)
+        if not self.default: return typed
+        return f'{typed} = {self.default}' if self.type else f'{typed}={self.default}'
 
 
 @dataclass
@@ -78,10 +79,17 @@ def parameters(fn, src, method=False):
     return res
 
 
+def _field(o, src):
+    "A field: its text is the comment on its line, or what `option(…)` is told first"
+    made = isinstance(o.value, ast.Call) and _code(o.value.func) == 'option'
+    default, note = ('', o.value.args[0].value) if made else (src.typed(o.value), src.note(o.end_lineno))
+    return Param(o.target.id, src.typed(o.annotation), default, note)
+
+
 def fields(cls, src):
     "Fields of a dataclass or named tuple"
     own = [o for o in cls.body if isinstance(o, ast.AnnAssign) and not o.target.id.startswith('_')]
-    return [Param(o.target.id, src.typed(o.annotation), src.typed(o.value), src.note(o.end_lineno)) for o in own]
+    return [_field(o, src) for o in own]
 
 
 def _signature(name, params, returns=''):
@@ -123,16 +131,21 @@ def class_entries(cls, src):
     yield from (function(m, src, cls.name) for m in methods if public(m.name) and not adds(m))
 
 
-def adds(fn): return any(d.endswith(('.setter', '.deleter')) for d in _decorators(fn))  # to a property that has its entry
+def adds(fn):
+    "Does it add to a property, which has its entry?"
+    return any(d.endswith(('.setter', '.deleter')) for d in _decorators(fn))
 
 
 def public(name): return name == '__call__' or not name.startswith('_')
 
 
+def shortened(line, n): return line if len(line) <= n else line[:n] + '…'
+
+
 def constant(node, name, src):
     "The entry of a name that is assigned: the start of its source and the comment on its line"
     lines = ast.get_source_segment(src.src, node).splitlines()
-    cut = '\n'.join(l[:130] + '…'*(len(l) > 130) for l in lines[:8]) + '\n…'*(len(lines) > 8)
+    cut = '\n'.join([shortened(line, 130) for line in lines[:8]] + ['…']*min(1, len(lines[8:])))
     return Entry(name, 'constant', cut, src.note(node.end_lineno) or src.note(node.lineno))
 
 
@@ -182,7 +195,7 @@ class Names:
             for e in es: self.known.setdefault(e.name, {})[mod] = e
 
     def find(self, text, chapter):
-        "The address for `text` as `chapter` writes it, or None: own names, imported ones, then distinctive ones that are unique"
+        "The address for `text` as `chapter` writes it, or None: own names, imported ones, those of which there is one"
         text = re.sub(r'\(.*\)$', '', text, flags=re.S)
         if not re.fullmatch(r'[\w.]+', text): return None
         text = text.removeprefix(f'{LIB}.') if (whole := text.startswith(f'{LIB}.')) else text

@@ -22,6 +22,7 @@ ARMS = {  # arm -> what differs from Λ as published: settings of `search_config
     'darts': dict(regularizer='none'),
     'lambda': dict(),
     'lambda-e2': dict(epsilon=1e-2),
+    'felt': dict(regularizer='felt'),
     'permuted': dict(aim='permuted'),
     'permuted-e2': dict(aim='permuted', epsilon=1e-2),
     # why it works, or does not
@@ -87,7 +88,7 @@ class Variant(AlignmentRegularizer):
 
 class Minus(Variant):
     "Anti-alignment: the strength is taken with the other sign"
-    def aim(self, layer_grads): return [-u for u in super().aim(layer_grads)]
+    def aim(self, layer_grads, probs=None): return [-u for u in super().aim(layer_grads, probs)]
 
 
 class Permuted(Variant):
@@ -101,7 +102,7 @@ class Permuted(Variant):
         order[:, free] = moved[torch.randperm(len(moved), generator=self.generator)].view(len(grad), -1)
         return order.flatten()
 
-    def aim(self, layer_grads):
+    def aim(self, layer_grads, probs=None):
         if self.orders is None: self.orders = [self.order(g) for g in layer_grads]
         permuted = super().aim([g.flatten()[order].view_as(g) for g, order in zip(layer_grads, self.orders)])
         return [u.flatten()[order.argsort()].view_as(u) for u, order in zip(permuted, self.orders)]

@@ -28,22 +28,35 @@ def only_imports(src):
 def plain(src): return re.sub(r'^#\|.*\n?', '', src, flags=re.M).strip()
 
 
+def only_checks(src):
+    "Whether code that is folded checks something and draws nothing"
+    return bool(re.search(r'\bassert\b|\bassert_close\(|\btest_\w+\(', src)) and 'plt.' not in src
+
+
 def tags(fl, src):
-    "What a code cell is: exported, without source, folded (`code`, `imports`)"
-    res = [t for t, among in (('export', EXPORT), ('hide_input', NO_CODE), ('code', FOLDED)) if among & fl]
-    return res + ['imports']*only_imports(src)
+    "What a code cell is: exported, without source, folded (`checks`, `code`, `imports`)"
+    folded = 'checks' if only_checks(src) else 'code'
+    res = [t for t, among in (('export', EXPORT), ('hide_input', NO_CODE), (folded, FOLDED)) if among & fl]
+    return [*res, 'imports'] if only_imports(src) else res
+
+
+def alt(cell, heading):
+    "What `#| fig-alt: ` says of the cell's figure, else the heading above it"
+    said = re.search(r'^#\|\s*fig-alt:\s*(.*\S)', cell.source, re.M)
+    return said[1] if said else heading
 
 
 def load(path):
-    "The notebook at `path` without hidden cells and directive lines; figures are named after the heading above them"
+    "The notebook at `path` without hidden cells and directive lines; figures are named by `fig-alt`, or the heading above"
     nb, heading = nbformat.read(path, 4), path.stem
     nb.cells = [c for c in nb.cells if not HIDDEN & flags(c)]
     for c in nb.cells:
         if c.cell_type == 'markdown':
             heading = (re.findall(r'^#+ (.*)$', c.source, re.M) or [heading])[-1].replace('`', '').replace('$', '')
         elif c.cell_type == 'code':
-            fl, c.source, c.execution_count = flags(c), plain(c.source), None
-            c.metadata['alt'], c.metadata['tags'] = heading, tags(fl, c.source)
+            c.metadata['alt'], fl = alt(c, heading), flags(c)
+            c.source, c.execution_count = plain(c.source), None
+            c.metadata['tags'] = tags(fl, c.source)
             if NO_CODE & fl: c.metadata['transient'] = {'remove_source': True}  # for nbconvert
             if NO_OUTPUT & fl: c.outputs = []
     nb.metadata['language_info'] = dict(name='python', file_extension='.py', pygments_lexer='ipython3')

@@ -1,4 +1,4 @@
-"Render README.md from index.ipynb and the site in _docs/ from every chapter: nothing is executed, no Quarto, no network."
+"Render README.md from index.ipynb and the site in _docs/ from every chapter: nothing is run, no Quarto, no network."
 import re, sys
 
 from nbconvert import MarkdownExporter
@@ -8,13 +8,14 @@ from book import CFG, ROOT
 
 
 def readme():
-    "README.md and its pictures"
+    "README.md and its figures"
     nb = book.load(ROOT/CFG.readme_nb)
     for c in nb.cells:
         if c.cell_type == 'markdown':
             c.source = re.sub(r'\]\(([^)\s]+)\)', lambda m: f']({render.relink(m[1], ROOT, None)})', c.source)
     body, res = MarkdownExporter().from_notebook_node(nb, {'output_files_dir': 'index_files', 'unique_key': 'index'})
-    body = re.sub(r'!\[\w+\](?=\(index_files/index_(\d+)_)', lambda m: f'![{nb.cells[int(m[1])].metadata["alt"]}]', body)
+    def alt(m): return f'![{nb.cells[int(m[1])].metadata["alt"]}]'
+    body = re.sub(r'!\[\w+\](?=\(index_files/index_(\d+)_)', alt, body)
     body = re.sub(r'<style.*?</style>\n?', '', body, flags=re.S)  # GitHub shows it as text
     (ROOT/'README.md').write_text(re.sub(r'\n([ ]*\n)+\n*', '\n\n', body).strip() + '\n', encoding='utf-8')
     for old in (ROOT/'index_files').glob('index_*'): old.unlink()
@@ -24,7 +25,9 @@ def readme():
 
 
 def main():
-    try: readme(), pages.site()
+    try:
+        readme()
+        pages.site()
     except ValueError as e: sys.exit(f'tools/docs.py: {e}')
 
 

@@ -2,10 +2,11 @@
 
     python tools/example.py
 
-It is an example and no evidence: one seed, a twentieth of CIFAR-10 at 16×16 pixels, 30 epochs, the quick preset with two
-cells per stage. cifar10_small.npz and nasbench201.csv.gz are read from the folder that LAMBDA_DARTS_DATA names. The searches
-work in runs/example (about a quarter of an hour on one thread) and go on there; what is stored in nbs/experiments/results/example is
-their histories, the layer gradients at the start and at both ends (mean over an epoch of training images), and about.json.
+It is an example and no evidence: one seed, a twentieth of CIFAR-10 at 16×16 pixels, 30 epochs, the quick preset with
+two cells per stage. cifar10_small.npz and nasbench201.csv.gz are read from the folder that LAMBDA_DARTS_DATA names. The
+searches work in runs/example (about a quarter of an hour on one thread) and go on there. What is stored in
+nbs/experiments/results/example are their histories, the layer gradients at the start and at both ends (mean over an
+epoch of training images), and about.json.
 """
 import os
 

@@ -52,7 +52,8 @@ def standing(search):
 def run(search, results, until=None):
     "Run the search to its end, or to epoch `until`; its row says where it stands, its history is stored at the end"
     arm, seed, made = search.arm, search.config.seed, facts()
-    search.after = lambda s: note(results, arm, seed, **standing(s), **made)
+    def after(s): note(results, arm, seed, **standing(s), **made)
+    search.after = after
     search.after(search)
     search.run(until)
     search.after(search)

@@ -1,4 +1,4 @@
-"The site in _docs/: a page per chapter, a page per module, their overview, a search index; every internal link is checked."
+"The site in _docs/: a page per chapter and module, their overview, a search index; every internal link is checked."
 import html, json, re
 from pathlib import Path
 from urllib.parse import unquote
@@ -8,8 +8,8 @@ from book import CFG, LIB, ROOT, read_book
 from render import address
 
 TOOLS = Path(__file__).parent
-ICON = ("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Cpath d='M5 28 16 4l11 24' "
-        "fill='none' stroke='%232b6cb0' stroke-width='5'/%3E%3C/svg%3E")
+ICON = ("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
+        "%3Cpath d='M5 28 16 4l11 24' fill='none' stroke='%232b6cb0' stroke-width='5'/%3E%3C/svg%3E")
 PAGE = '''<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><meta name="description" content="{description}">
@@ -18,7 +18,8 @@ PAGE = '''<!DOCTYPE html>
 <body><a class="skip" href="#main">Skip to the text</a>
 <input type="checkbox" id="menu" aria-label="Show the contents">
 <header><a class="home" href="index.html">Λ-DARTS</a><label for="menu">Contents</label></header>
-<aside><div class="find"><input type="search" id="find" placeholder="Search" aria-label="Search the book" autocomplete="off">
+<aside><div class="find">
+<input type="search" id="find" placeholder="Search" aria-label="Search the book" autocomplete="off">
 <ol id="found"></ol></div>
 <nav aria-label="Contents">{nav}</nav></aside>
 <main id="main"{kind}>{body}{footer}</main></body></html>
@@ -76,7 +77,8 @@ class Site:
     def nav_item(self, url, shown, page):
         if url != page: return f'<li><a href="{url}">{shown}</a></li>'
         inner = ''.join(f'<li><a href="#{i}">{t}</a></li>' for level, i, t in self.toc.get(page, []) if level == 2)
-        return f'<li><a class="here" aria-current="page" href="{url}">{shown}</a>{f"<ul>{inner}</ul>" if inner else ""}</li>'
+        if inner: inner = f'<ul>{inner}</ul>'
+        return f'<li><a class="here" aria-current="page" href="{url}">{shown}</a>{inner}</li>'
 
     def turn(self, c):
         "Previous and next chapter"
@@ -109,7 +111,7 @@ class Site:
         if cell.cell_type != 'code': return ''
         here = [e for e in self.api.get(c.module, []) if e.cell == cell.source]
         def find(name): return self.names.find(name, c) if name in c.imports or name in c.public else None
-        return render.code_cell(cell, f'{c.name}_{i}', here, c, find, self.files) + '\n'
+        return render.code_cell(cell, f'{c.name}_{i}', here, c, find, self.files, renderer) + '\n'
 
     def enter(self, page, part, body):
         "Into the search index: per section its part, title, address and words"
@@ -122,22 +124,31 @@ class Site:
         "Every public name with the first line of its documentation"
         res = f'<h1>Reference</h1><p>Every public name of <code>{LIB}</code>; a module imports only those above it.</p>'
         for mod, es in self.api.items():
-            rows = ''.join(f'<tr><td><a href="{e.url}"><code>{e.name}</code></a></td><td>{self.inline(e, first(e.doc))}</td></tr>'
-                           for e in es if not e.owner)
+            rows = ''.join(map(self.name_row, [e for e in es if not e.owner]))
             c = next(c for c in self.book if c.module == mod)
             res += f'<h2 id="{mod}"><a href="{c.api_page}">{mod}</a></h2><p>{self.line(c, c.lead)}</p>'
             res += f'<div class="scroll"><table class="names"><tbody>{rows}</tbody></table></div>' if rows else ''
         return res
 
-    def line(self, c, src): return inline(src, lambda name: self.names.find(name, c) if name not in ('', c.module) else None)
-    def inline(self, e, src): return inline(src, lambda name: self.names.find(name, e.chapter) if name != e.name else None)
+    def name_row(self, e):
+        name = f'<a href="{e.url}"><code>{e.name}</code></a>'
+        return f'<tr><td>{name}</td><td>{self.inline(e, first(e.doc))}</td></tr>'
+
+    def line(self, c, src):
+        "A line of the chapter's prose"
+        return inline(src, lambda name: self.names.find(name, c) if name not in ('', c.module) else None)
+
+    def inline(self, e, src):
+        "A line of an entry"
+        return inline(src, lambda name: self.names.find(name, e.chapter) if name != e.name else None)
 
     def module(self, mod):
         "The reference of one module"
         c, es = next(c for c in self.book if c.module == mod), self.api[mod]
         self.toc[c.api_page] = [(2, e.name, text(e.name)) for e in es if not e.owner]
         self.index += [[mod, e.name, e.url, first(e.doc)] for e in es]
-        head = (f'<p class="where">Reference</p><h1><code>{LIB}.{mod}</code></h1><blockquote>{self.line(c, c.lead)}</blockquote>'
+        head = (f'<p class="where">Reference</p><h1><code>{LIB}.{mod}</code></h1>'
+                f'<blockquote>{self.line(c, c.lead)}</blockquote>'
                 f'<p class="about">chapter <a href="{c.page}">{text(c.title)}</a></p>')
         return head + ''.join(map(self.entry, es)) + ('' if es else '<p>This chapter exports no public name.</p>')
 
@@ -162,20 +173,27 @@ class Site:
 
     def typed(self, e, src):
         "A type, its own classes linked"
-        def to(m): return f'<a class="name" href="{url}">{m[0]}</a>' if (url := self.names.find(m[0], e.chapter)) else m[0]
+        def to(m):
+            url = self.names.find(m[0], e.chapter)
+            return f'<a class="name" href="{url}">{m[0]}</a>' if url else m[0]
         shown = re.sub(r'[A-Z]\w+', to, text(src))
         return f'<code>{shown}</code>' if src else ''
 
     def table(self, e):
         "Parameter, type, default, comment; columns that nothing fills are left out"
-        cols = [('type', 'Type', lambda p: self.typed(e, p.type)), ('note', 'Comment', lambda p: self.inline(e, p.note))]
-        cols.insert(1, ('default', 'Default', lambda p: f'<code>{text(p.default)}</code>' if p.default else ''))
+        cols = [('type', 'Type', lambda p: self.typed(e, p.type)),
+                ('default', 'Default', lambda p: f'<code>{text(p.default)}</code>' if p.default else ''),
+                ('note', 'Comment', lambda p: self.inline(e, p.note))]
         cols = [c for c in cols if any(getattr(p, c[0]) for p in e.params)]
         if not cols: return ''
-        head = '<th>' + ('Field' if e.kind == 'value' else 'Parameter') + '</th>' + ''.join(f'<th>{h}</th>' for _, h, _ in cols)
-        def row(p): return f'<td><code>{p.name}</code></td>' + ''.join(f'<td class="{k}">{f(p)}</td>' for k, _, f in cols)
-        rows = ''.join(f'<tr>{row(p)}</tr>' for p in e.params)
-        return f'<div class="scroll"><table class="params"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        names = ['Field' if e.kind == 'value' else 'Parameter', *(name for _, name, _ in cols)]
+        head = ''.join(f'<th>{name}</th>' for name in names)
+        def row(p):
+            cells = ''.join(f'<td class="{kind}">{shown(p)}</td>' for kind, _, shown in cols)
+            return f'<tr><td><code>{p.name}</code></td>{cells}</tr>'
+        body = ''.join(map(row, e.params))
+        return (f'<div class="scroll"><table class="params"><thead><tr>{head}</tr></thead>'
+                f'<tbody>{body}</tbody></table></div>')
 
 
 def first(doc): return doc.split('\n')[0]
@@ -186,7 +204,8 @@ def words_with_math(src): return ' '.join(html.unescape(re.sub(r'<[^>]+>', '', s
 
 def check(files):
     "ValueError where a page links to a page, place or file of the site that is not there"
-    places = {f: {html.unescape(i) for i in re.findall(r'\sid="([^"]*)"', t)} for f, t in files.items() if f.endswith('.html')}
+    pages = {f: t for f, t in files.items() if f.endswith('.html')}
+    places = {f: set(map(html.unescape, re.findall(r'\sid="([^"]*)"', t))) for f, t in pages.items()}
     for page in places:
         for url in map(html.unescape, re.findall(r'<[^>]*\s(?:href|src)="([^"]*)"', files[page])):
             if re.match(r'[a-z]+:|//', url): continue

@@ -1,4 +1,4 @@
-"Cells as HTML: Markdown whose formulas are MathML, highlighted code, outputs with their pictures as files."
+"Cells as HTML: Markdown whose formulas are MathML, highlighted code, outputs with their figures as files."
 import base64, html, os, re, struct, unicodedata
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -30,8 +30,10 @@ def _letter(m):
 
 def mathml(tex, display='inline'):
     "`tex` as MathML; ValueError where a command is unknown"
-    tex = re.sub(r'\\arg(?![a-z])', r'\\operatorname{arg}', re.sub(r'(\\[bB]igg?[lr]?)\s*\\(\||[lr]?Vert)', r'\1‖', tex))
-    res = html.unescape(convert(tex, display=display).replace('&#x0003C;', '&amp;lt;').replace('&#x00026;', '&amp;amp;'))
+    tex = re.sub(r'(\\[bB]igg?[lr]?)\s*\\(\||[lr]?Vert)', r'\1‖', tex)
+    tex = re.sub(r'\\arg(?![a-z])', r'\\operatorname{arg}', tex)
+    res = convert(tex, display=display).replace('&#x0003C;', '&amp;lt;').replace('&#x00026;', '&amp;amp;')
+    res = html.unescape(res)
     if bad := re.findall(r'\\[A-Za-z]+', res):
         raise ValueError(f'the formula ${tex}$ has commands that cannot be rendered: {bad}')
     res = re.sub(r'<(mi|mn) mathvariant="(script|double-struck|bold|bold-italic|fraktur)">(.)</\1>', _letter, res)
@@ -43,7 +45,7 @@ def mathml(tex, display='inline'):
 def _as_tex(node):
     "Spacing, upright capitals and limits as TeX has them"
     text = node.text or ''
-    if node.tag == 'mo' and text == '/': node.set('lspace', '0'), node.set('rspace', '0')
+    if node.tag == 'mo' and text == '/': node.attrib.update(lspace='0', rspace='0')
     elif node.tag == 'mo' and text in ('∂', '∇'): node.tag = 'mi'
     if node.tag == 'mi' and re.fullmatch('[Α-Ω∇]', text): node.set('mathvariant', 'normal')
     if node.tag == 'msub' and node[0].tag == 'mo' and node[0].text in ('max', 'min', 'sup', 'inf', 'lim'):
@@ -60,7 +62,9 @@ def _pieces(root):
         text = ''.join(node.itertext())
         depth += (text in OPEN) - (text in CLOSE)
         pieces[-1].append(node)
-        if depth == 0 and node.tag == 'mo' and text in RELATIONS: node.set('form', 'infix'), pieces.append([])
+        if depth == 0 and node.tag == 'mo' and text in RELATIONS:
+            node.set('form', 'infix')
+            pieces.append([])
     return [_math(p) for p in pieces if p]
 
 
@@ -150,44 +154,45 @@ def definitions(shown, entries):
 
 
 def size_of(out, mime):
-    "Width and height at which the picture is to be shown; None where it does not say"
+    "Width and height at which the figure is to be shown; None where it does not say"
     if size := out.get('metadata', {}).get(mime, {}): return size['width'], size['height']
     if mime == 'image/png': return struct.unpack('>II', base64.b64decode(out.data[mime])[16:24])
     box = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+) ([\d.]+)"', out.data[mime])
     return box and tuple(round(float(v)) for v in box.groups())
 
 
-def picture(out, mime, stem, alt, files):
-    "A figure whose picture is written into `files`"
+def figure(out, mime, stem, alt, files):
+    "A figure, whose file goes into `files`"
     name, size = f'figures/{stem}.{"png" if mime == "image/png" else "svg"}', size_of(out, mime)
     files[name] = base64.b64decode(out.data[mime]) if mime == 'image/png' else out.data[mime].encode()
-    shape = ' width="{}" height="{}"'.format(*size) + ' class="wide"'*(size[0] > 640) if size else ''
+    shape = ' width="{}" height="{}"'.format(*size) if size else ''
+    if size and size[0] > 640: shape += ' class="wide"'
     return f'<figure><a href="{name}"><img src="{name}" alt="{html.escape(alt)}"{shape} loading="lazy"></a></figure>'
 
 
-def output(out, stem, alt, files):
+def output(out, stem, alt, files, renderer):
     "One output of a cell: the richest kind that it offers"
     data = out.get('data', {})
     for mime in ('image/svg+xml', 'image/png'):
-        if mime in data: return picture(out, mime, stem, alt, files)
+        if mime in data: return figure(out, mime, stem, alt, files)
     if 'text/html' in data:
-        inner = re.sub(r'<style.*?</style>\s*|\s(?:border="1"|style="text-align: right;")', '', data['text/html'], flags=re.S)
-        return f'<div class="scroll">{inner}</div>'
-    text = out.text if out.output_type == 'stream' else data.get('text/plain', '') or '\n'.join(out.get('traceback', []))
-    if 'text/markdown' in data: text = data['text/markdown']
+        style = r'<style.*?</style>\s*|\s(?:border="1"|style="text-align: right;")'
+        return f'<div class="scroll">{re.sub(style, "", data["text/html"], flags=re.S)}</div>'
+    if 'text/markdown' in data: return f'<div class="words">{markdown(renderer, data["text/markdown"])}</div>'
+    text = out.text if out.output_type == 'stream' else data.get('text/plain') or '\n'.join(out.get('traceback', []))
     return f'<pre class="out">{html.escape(strip_ansi(text.rstrip()), quote=False)}</pre>' if text.strip() else ''
 
 
-def code_cell(cell, stem, entries, chapter, find, files):
-    "A code cell of `chapter` and its outputs; `entries` are the names it exports"
+def code_cell(cell, stem, entries, chapter, find, files, renderer=None):
+    "A code cell of `chapter` and its outputs, in Markdown by `renderer`; `entries` are the names it exports"
     tags, body = cell.metadata['tags'], ''
     if cell.source and 'hide_input' not in tags:
         ids = ''.join(f'<a id="def-{e.name}"></a>' for e in entries)
         mark = f' class="export" title="exported to {LIB}.{chapter.module}"' if 'export' in tags else ' class="try"'
         body = f'{ids}<div{mark}>{definitions(calls(code(cell.source), find), entries)}</div>'
-        if fold := [t for t in ('imports', 'code') if t in tags]:
+        if fold := [t for t in ('imports', 'checks', 'code') if t in tags]:
             body = f'<details class="fold"><summary>{fold[0]}</summary>{body}</details>'
-    outs = ''.join(output(o, f'{stem}_{j}', cell.metadata['alt'], files) for j, o in enumerate(cell.outputs))
+    outs = ''.join(output(o, f'{stem}_{j}', cell.metadata['alt'], files, renderer) for j, o in enumerate(cell.outputs))
     return body + (f'<div class="outputs">{outs}</div>' if outs else '')
 
 

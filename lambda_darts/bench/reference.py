@@ -260,7 +260,7 @@ def plain_weight_step(net:Supernet,                     # the supernet, in train
     probs = [p.detach().requires_grad_() for p in net.mixing()]
     grads = _full_pass(net, probs, batch)
     if strength:
-        u = regularizer.aim([p.grad for p in probs])
+        u = regularizer.aim([p.grad for p in probs], probs)
         epsilon = regularizer.epsilon/torch.cat([d.flatten() for d in u]).norm()
         hi, lo = (_full_pass(net, [p.detach() + s*epsilon*d for p, d in zip(probs, u)], batch) for s in (1, -1))
         grads = [g - strength*(h - l)/(2*epsilon) for g, h, l in zip(grads, hi, lo)]

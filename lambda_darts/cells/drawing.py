@@ -16,7 +16,8 @@ from torch import Tensor
 from ..core.files import atomic_path, need, write_text
 from .genotype import Genotype
 from .spaces import Space, get_space
-from .svg import CHAR, FAMILIES, INK, PALE, PAPER, SHADE, SOFT, Drawing, family, sheet, stroke, tag, text, xy
+from .svg import (CHAR, FAMILIES, INK, PALE, PAPER, SHADE, SOFT, Drawing, family, sheet, stroke, tag,
+                                    text, xy)
 
 # %% ../../nbs/2_cells/6_drawing.ipynb #3805da05
 def _lanes(edges, inputs): # (source, target, operation) of each edge; inputs, all in column 0
@@ -264,7 +265,7 @@ def _table(rows:dict) -> tuple: # its elements, and its corners
     "The weights as numbers"
     ops = list(dict.fromkeys(op for row in rows.values() for op in row))
     x0 = 60 + max(map(len, ops))*CHAR
-    at = lambda e, o: complex(x0 + _FIELD.real*e, 24 + _FIELD.imag*o)
+    def at(e, o): return complex(x0 + _FIELD.real*e, 24 + _FIELD.imag*o)
     out = [text(at(e, 0) + complex(_FIELD.real/2, -10), f'{s}→{t}', 12) for e, (s, t) in enumerate(rows)]
     for o, op in enumerate(ops):
         y = 24 + _FIELD.imag*(o + .5)

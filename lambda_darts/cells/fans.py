@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ..core.conv import Conv2d
 from ..core.norm import BatchNorm2d, batch_norm
 from ..core.state import generator
-from .operations import (OPS, AvgPool, DepthwiseConvBN, MaxPool, ReLUConvBN, SepConv, aside, check_output,
+from .operations import (OPS, AvgPool, DepthwiseConvBN, MaxPool, ReLUConvBN, SepConv, aside,
+                                           check_output,
                                            is_own_op, make_op)
 
 # %% ../../nbs/2_cells/3_fans.ipynb #6344b11d

@@ -24,11 +24,13 @@ def _name(x): return isinstance(x, str) and x.isprintable() and x.strip() != ''
 def _node(edges, number:int, kind:str) -> tuple: # `(op, source)` pairs
     "The edges of node `number`, checked"
     at = f'{kind} node {number}'
-    need(_list(edges) and len(edges) > 0, f'{at}: a nonempty list of [operation, source] pairs is needed, got {_show(edges)}')
+    need(_list(edges) and len(edges) > 0,
+         f'{at}: a nonempty list of [operation, source] pairs is needed, got {_show(edges)}')
     for e in edges:
         need(_list(e) and len(e) == 2, f'{at}: {_show(e)} is not an [operation, source] pair')
         need(_name(e[0]), f'{at}: the operation {_show(e[0])} is not a printable name')
-        need(_int(e[1]) and 0 <= e[1] < number, f'{at}: the source {_show(e[1])} is not an earlier node, 0 to {number-1}')
+        need(_int(e[1]) and 0 <= e[1] < number,
+             f'{at}: the source {_show(e[1])} is not an earlier node, 0 to {number-1}')
     need(len({s for _, s in edges}) == len(edges), f'{at}: the same source twice in {_show(edges)}')
     return tuple((op, source) for op, source in edges)
 
@@ -44,13 +46,15 @@ class Genotype:
 
     def __post_init__(self):
         need(_name(self.space), f'space: a printable name is needed, got {_show(self.space)}')
-        need(_int(self.inputs) and self.inputs > 0, f'inputs: a whole number of at least 1 is needed, got {_show(self.inputs)}')
+        need(_int(self.inputs) and self.inputs > 0,
+             f'inputs: a whole number of at least 1 is needed, got {_show(self.inputs)}')
         for kind in ('normal', 'reduce'): self._set(kind, self._nodes(kind))
         need(len(self.reduce) in (0, len(self.normal)),
-              f'reduce: {len(self.reduce)} nodes, but normal has {len(self.normal)}: the same number (or none) is needed')
+             f'reduce: {len(self.reduce)} nodes, but normal has {len(self.normal)}: '
+             'the same number (or none) is needed')
         last = self.inputs + len(self.normal) - 1
         need(_list(self.concat) and all(_int(i) and self.inputs <= i <= last for i in self.concat),
-              f'concat: a list of computed nodes, {self.inputs} to {last}, is needed, got {_show(self.concat)}')
+             f'concat: a list of computed nodes, {self.inputs} to {last}, is needed, got {_show(self.concat)}')
         need(len(set(self.concat)) == len(self.concat), f'concat: a node twice in {_show(self.concat)}')
         self._set('concat', tuple(self.concat) or (last,))
 
@@ -58,7 +62,8 @@ class Genotype:
 
     def _nodes(self, kind):
         nodes = getattr(self, kind)
-        need(_list(nodes) and (len(nodes) > 0 or kind == 'reduce'), f'{kind}: a list of nodes is needed, got {_show(nodes)}')
+        need(_list(nodes) and (len(nodes) > 0 or kind == 'reduce'),
+             f'{kind}: a list of nodes is needed, got {_show(nodes)}')
         return tuple(_node(edges, j, kind) for j, edges in enumerate(nodes, self.inputs))
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #72efcf87
@@ -74,7 +79,8 @@ def kinds(self:Genotype) -> tuple:
     return ('normal', 'reduce') if self.reduce else ('normal',)
 
 @patch
-def _title(self:Genotype, kind:str) -> str: return f'{self.space}: {kind} cell' if self.reduce else f'{self.space}: cell'
+def _title(self:Genotype, kind:str) -> str:
+    return f'{self.space}: {kind} cell' if self.reduce else f'{self.space}: cell'
 
 @patch
 def __str__(self:Genotype):
@@ -90,7 +96,7 @@ def __str__(self:Genotype):
 @patch
 def to_json(self:Genotype) -> str: # a JSON object, a line per node
     "The genotype as JSON, the same text for equal genotypes"
-    nodes = lambda ns: '[' + ','.join(f'\n    {json.dumps(n)}' for n in ns) + '\n  ]' if ns else '[]'
+    def nodes(ns): return '[' + ','.join(f'\n    {json.dumps(n)}' for n in ns) + '\n  ]' if ns else '[]'
     return (f'{{\n  "space": {json.dumps(self.space)},\n  "inputs": {self.inputs},\n  "normal": {nodes(self.normal)},\n'
             f'  "reduce": {nodes(self.reduce)},\n  "concat": {json.dumps(self.concat)}\n}}')
 
@@ -127,7 +133,8 @@ def load(cls:Genotype,
          path:str|os.PathLike): # a file that `save` wrote
     "The genotype in the file `path`; errors name the file"
     path = home_path(path)
-    if not os.path.isfile(path): raise FileNotFoundError(f'{path}: no such file: a genotype.json as a search writes it is needed')
+    if not os.path.isfile(path):
+        raise FileNotFoundError(f'{path}: no such file: a genotype.json as a search writes it is needed')
     try: return cls.from_json(path.read_text(encoding='utf-8'))
     except ValueError as e: raise ValueError(f'{path}: {e}') from None
 
@@ -153,7 +160,8 @@ def _nasbench201(self:Genotype): # its string; None where it is no such cell
 def to_nasbench201(self:Genotype) -> str: # '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'
     "The NAS-Bench-201 string of this cell; ValueError where it is not such a cell"
     arch = self._nasbench201()
-    need(arch, f'this genotype of space {self.space} is no NAS-Bench-201 cell, which has the form {_NB201_FORM} and node 3 as output')
+    need(arch, f'this genotype of space {self.space} is no NAS-Bench-201 cell, '
+               f'which has the form {_NB201_FORM} and node 3 as output')
     return arch
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #eef684cb

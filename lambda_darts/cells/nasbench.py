@@ -10,10 +10,9 @@ import importlib, os, zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-import pandas as pd
 from tqdm import tqdm
 from fastcore.basics import patch
-from ..core.files import atomic_path, home_path
+from ..core.files import atomic_path, home_path, need
 from .genotype import Genotype, NB201_OPS
 
 # %% ../../nbs/2_cells/8_nasbench.ipynb #db42b370
@@ -24,17 +23,20 @@ _COSTS = ('params', 'flops', 'latency_ms')
 
 def _known(name:str, value, allowed:tuple):
     "ValueError unless `value` is one of `allowed`"
-    if value not in allowed: raise ValueError(f'unknown {name} {value!r}: use {", ".join(map(str, allowed))}')
+    need(value in allowed, f'unknown {name} {value!r}: use {", ".join(map(str, allowed))}')
 
 def _column(dataset:str, metric:str, epochs:int) -> str:
     "The name of an accuracy column, its parts checked"
-    for name, value, allowed in (('dataset', dataset, _DATASETS), ('metric', metric, _METRICS), ('epochs', epochs, _EPOCHS)):
-        _known(name, value, allowed)
+    _known('dataset', dataset, _DATASETS)
+    _known('metric', metric, _METRICS)
+    _known('epochs', epochs, _EPOCHS)
     return f'{dataset}_{metric}_{epochs}'
 
 def _has(columns, name:str):
     "ValueError unless `name` is among `columns`"
-    if name not in columns: raise ValueError(f'the table has no column {name}: its columns are {", ".join(columns)}')
+    need(name in columns, f'the table has no column {name}: its columns are {", ".join(columns)}')
+
+def _missing(value): return value is None or value != value # nan is how a table says nothing
 
 # %% ../../nbs/2_cells/8_nasbench.ipynb #e89c72f6
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Truth:
 
     def _get(self, name):
         _has(self.columns, name)
-        if pd.isna(self.columns[name]): raise ValueError(f'the table has no {name} for {self.arch}')
+        need(not _missing(self.columns[name]), f'the table has no {name} for {self.arch}')
         return self.columns[name]
 
     def accuracy(self,
@@ -68,7 +70,7 @@ def params(self:Truth, dataset:str='c10') -> int: # c10, c100 or in16
 
 @patch
 def flops(self:Truth, dataset:str='c10') -> int: # c10, c100 or in16
-    "Multiply-adds for one picture"
+    "Multiply-adds for one image"
     return self._cost(dataset, 'flops')
 
 @patch
@@ -90,11 +92,12 @@ def genotype(self:Truth) -> Genotype:
 _SHOWN = {'val %': ('val_200', '{:.2f}'), 'test %': ('test_200', '{:.2f}'), 'params': ('params', '{:,.0f}'),
           'FLOPs': ('flops', '{:,.0f}'), 'latency ms': ('latency_ms', '{:.2f}')}
 
-def _frame(truth:Truth) -> pd.DataFrame: # of texts: a row per data set
+def _frame(truth:Truth): # a DataFrame of texts: a row per data set
     "What is shown of a cell"
+    import pandas as pd
     def text(column, form):
         value = truth.columns.get(column)
-        return '–' if pd.isna(value) else form.format(value)
+        return '–' if _missing(value) else form.format(value)
     return pd.DataFrame({head: [text(f'{d}_{name}', form) for d in _DATASETS] for head, (name, form) in _SHOWN.items()},
                         index=list(_DATASETS))
 
@@ -105,17 +108,18 @@ def __str__(self:Truth): return f'{self.arch}\n{_frame(self).to_string()}'
 def _repr_html_(self:Truth): return f'<code>{self.arch}</code>{_frame(self).to_html()}'
 
 # %% ../../nbs/2_cells/8_nasbench.ipynb #a6029d5f
-def _check_column(frame:pd.DataFrame, name:str, path):
+def _check_column(frame, name:str, path):
     "ValueError where column `name` holds what is not an accuracy or a cost"
+    import pandas as pd
     kind = name.partition('_')[2]
     values = pd.to_numeric(frame[name], errors='coerce')
-    if kind in _COSTS: need, bad = 'a number from 0 up, or nothing,', frame[name].notna() & ~(values >= 0)
-    else: need, bad = 'a percentage, 0 to 100,', ~values.between(0, 100)
+    if kind in _COSTS: form, bad = 'a number from 0 up, or nothing,', frame[name].notna() & ~(values >= 0)
+    else: form, bad = 'a percentage, 0 to 100,', ~values.between(0, 100)
     if bad.any():
         row = frame[bad].to_dict('records')[0]  # numbers as Python's own
-        raise ValueError(f'{path}: {name} of {row["arch"]} is {row[name]!r}: {need} is needed')
+        raise ValueError(f'{path}: {name} of {row["arch"]} is {row[name]!r}: {form} is needed')
 
-def _check_table(frame:pd.DataFrame, path):
+def _check_table(frame, path):
     "ValueError where `frame` is not a table of cells and accuracies"
     missing = [c for c in ('arch', 'c10_test_200') if c not in frame]
     if missing: raise ValueError(f'{path}: not a NAS-Bench-201 table: no column {" and no column ".join(missing)}')
@@ -131,8 +135,9 @@ def _check_table(frame:pd.DataFrame, path):
             if f'{d}_{name}' in frame: _check_column(frame, f'{d}_{name}', path)
 
 # %% ../../nbs/2_cells/8_nasbench.ipynb #7625654e
-def _read_table(path:str|os.PathLike) -> pd.DataFrame: # a row per cell
+def _read_table(path:str|os.PathLike): # a DataFrame, a row per cell
     "The checked table in the file `path`"
+    import pandas as pd
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path}: no such file: a NAS-Bench-201 table as convert_natsbench writes it is needed')
     with open(path, 'rb') as f: zipped = f.read(2) == b'\x1f\x8b'
@@ -161,7 +166,8 @@ class NASBench201:
                     cell:Genotype|str) -> Truth: # a genotype of the space nb201, or its string
         "What is known of `cell`; KeyError where the table does not have it, ValueError where it is no such cell"
         arch = self._arch(cell)
-        if arch not in self._rows: raise KeyError(f'no cell {arch} in {self.path}, which has {len(self):,} of the 15,625')
+        if arch not in self._rows:
+            raise KeyError(f'no cell {arch} in {self.path}, which has {len(self):,} of the 15,625')
         i = self._rows[arch]
         return Truth(arch, self.frame.iloc[i:i+1].to_dict('records')[0])
 
@@ -205,7 +211,8 @@ def _nats_row(api, index:int) -> dict: # from a `NATStopology` in fast mode
     row |= {f'op{i}': NB201_OPS.index(op) for i, (_, _, op) in enumerate(Genotype.from_nasbench201(arch).edges())}
     for hp in ('200', '12'):
         for name, (dataset, part) in _NATS_ACCURACIES.items():
-            row[f'{name}_{hp}'] = round(api.get_more_info(index, dataset, hp=hp, is_random=False)[f'{part}-accuracy'], 4)
+            info = api.get_more_info(index, dataset, hp=hp, is_random=False)
+            row[f'{name}_{hp}'] = round(info[f'{part}-accuracy'], 4)
     for name, dataset in _NATS_COSTS.items():
         cost = api.get_cost_info(index, dataset, hp='200')
         row |= {f'{name}_params': round(cost['params']*1e6), f'{name}_flops': round(cost['flops']*1e6),
@@ -220,7 +227,8 @@ _NATS = 'NATS-tss-v1_0-3ffb9-simple'
 def _reading(what:str): # a file or a part of it
     "A failure of the official package, told in one line"
     try: yield
-    except Exception as e: raise ValueError(f'{what} cannot be read: {type(e).__name__}: {" ".join(str(e).split())}') from e
+    except Exception as e:
+        raise ValueError(f'{what} cannot be read: {type(e).__name__}: {" ".join(str(e).split())}') from e
 
 def _nats_rows(source, meta) -> list: # of dicts, a row per cell
     "What the official package reads in the folder `source`"
@@ -236,8 +244,9 @@ def convert_natsbench(source:str|os.PathLike, # the folder `NATS-tss-v1_0-3ffb9-
                       out:str|os.PathLike,    # the table to write: a name in .csv or .csv.gz
                      ) -> NASBench201:        # the table, opened
     "Write the compact table of the official NATS-Bench topology files; needs the package nats_bench"
+    import pandas as pd
     meta, out = Path(source)/'meta.pickle.pbz2', Path(out)
-    if not out.name.endswith(('.csv', '.csv.gz')): raise ValueError(f'{out}: a name that ends in .csv or .csv.gz is needed')
+    need(out.name.endswith(('.csv', '.csv.gz')), f'{out}: a name that ends in .csv or .csv.gz is needed')
     if not meta.is_file(): raise FileNotFoundError(f'{meta}: no such file: unpack {_NATS} and give that folder')
     frame = pd.DataFrame(_nats_rows(source, meta))
     with atomic_path(out) as part:

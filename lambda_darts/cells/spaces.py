@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from fastcore.basics import patch
 from torch import Tensor
+from ..core.files import need
 from .genotype import Genotype, NB201_OPS
 from .operations import OPS
 
@@ -24,7 +25,7 @@ class Space:
     reduce: tuple = ()      # the same for reduction cells; empty: the space has none
     concat: tuple = ()      # nodes whose outputs, concatenated, are the cell's output; empty: the last node
     edges: tuple = ()       # (source, target) of every edge; empty: from every node to every later one
-    keep: int|None = None   # strongest incoming edges a node keeps when the cell is read off, `none` aside; None: all, `none` too
+    keep: int|None = None   # strongest incoming edges a node keeps in the cell, `none` aside; None: all, `none` too
     pool_norm: bool = False # BatchNorm after pooling in the supernet
 
     def __post_init__(self):
@@ -41,46 +42,53 @@ class Space:
     def __str__(self): return self.name
 
 # %% ../../nbs/2_cells/4_spaces.ipynb #4ffffd32
-def _check(space):
-    def need(ok, message):
-        if not ok: raise ValueError(f'space {space.name!r}: {message}')
-    last = space.inputs + space.nodes - 1
-    named = isinstance(space.name, str) and space.name.isprintable() and space.name.strip() and not {*'/\\'} & {*space.name}
-    need(named, 'the name must be printable, without / and \\')
-    need(space.inputs > 0 and space.nodes > 0, f'at least one input and one node are needed, got {space.inputs} and {space.nodes}')
-    need(len(set(space.edges)) == len(space.edges), 'the same edge twice')
-    for i, j in space.edges:
-        need(i < j, f'edge {i}→{j} leads to an earlier node: sources come before targets')
-        need(0 <= i and space.inputs <= j <= last, f'edge {i}→{j}: nodes are 0 to {last}, targets {space.inputs} to {last}')
-    for i in space.concat: need(space.inputs <= i <= last, f'concat: {i} is no computed node, {space.inputs} to {last}')
-    need(space.keep is None or space.keep > 0, f'keep must be at least 1, got {space.keep}')
-    for kind in space.kinds: _check_cell(space, kind, need)
+def _named(name): return isinstance(name, str) and name.isprintable() and name.strip() and not {*'/\\'} & {*name}
 
-def _check_cell(space, kind, need):
+def _check(space):
+    def want(ok, message): need(ok, f'space {space.name!r}: {message}')
+    inputs, nodes, last = space.inputs, space.nodes, space.inputs + space.nodes - 1
+    want(_named(space.name), 'the name must be printable, without / and \\')
+    want(inputs > 0 and nodes > 0, f'at least one input and one node are needed, got {inputs} and {nodes}')
+    want(len(set(space.edges)) == len(space.edges), 'the same edge twice')
+    for i, j in space.edges:
+        want(i < j, f'edge {i}→{j} leads to an earlier node: sources come before targets')
+        want(0 <= i and inputs <= j <= last, f'edge {i}→{j}: nodes are 0 to {last}, targets {inputs} to {last}')
+    for i in space.concat: want(space.inputs <= i <= last, f'concat: {i} is no computed node, {space.inputs} to {last}')
+    want(space.keep is None or space.keep > 0, f'keep must be at least 1, got {space.keep}')
+    for kind in space.kinds: _check_cell(space, kind, want)
+
+def _check_cell(space, kind, want):
     ops = getattr(space, kind)
-    need(len(ops) == len(space.edges), f'it has {len(space.edges)} edges, but {len(ops)} lists of operations for its {kind} cell')
+    want(len(ops) == len(space.edges),
+         f'it has {len(space.edges)} edges, but {len(ops)} lists of operations for its {kind} cell')
     for (i, j), offered in zip(space.edges, ops):
-        need(offered, f'edge {i}→{j} of the {kind} cell offers no operation')
-        need(len({*offered}) == len(offered), f'edge {i}→{j} of the {kind} cell offers an operation twice: {", ".join(offered)}')
-        for o in offered: need(o in OPS, f"unknown operation {o!r} on edge {i}→{j}: use {', '.join(OPS)}, or register_op")
+        edge = f'edge {i}→{j} of the {kind} cell'
+        want(offered, f'{edge} offers no operation')
+        want(len({*offered}) == len(offered), f'{edge} offers an operation twice: {", ".join(offered)}')
+        for o in offered:
+            want(o in OPS, f"unknown operation {o!r} on edge {i}→{j}: use {', '.join(OPS)}, or register_op")
     for j in range(space.inputs, space.inputs + space.nodes):
         fed = any(set(offered) - {'none'} for (_, t), offered in zip(space.edges, ops) if t == j)
-        need(fed, f'nothing leads to node {j} of the {kind} cell')
+        want(fed, f'nothing leads to node {j} of the {kind} cell')
 
 # %% ../../nbs/2_cells/4_spaces.ipynb #dec1e694
-DARTS_OPS = ('max_pool_3x3', 'avg_pool_3x3', 'skip_connect', 'sep_conv_3x3', 'sep_conv_5x5', 'dil_conv_3x3', 'dil_conv_5x5')
+DARTS_OPS = ('max_pool_3x3', 'avg_pool_3x3', 'skip_connect',
+             'sep_conv_3x3', 'sep_conv_5x5', 'dil_conv_3x3', 'dil_conv_5x5')
 
 def _darts(name, normal, reduce=None): # a space with the nodes and edges of DARTS
-    return Space(name, nodes=4, inputs=2, normal=normal, reduce=reduce or normal, concat=(2, 3, 4, 5), keep=2, pool_norm=True)
+    how = dict(nodes=4, inputs=2, concat=(2, 3, 4, 5), keep=2, pool_norm=True)
+    return Space(name, normal=normal, reduce=reduce or normal, **how)
 
 spaces = {'nb201': Space('nb201', nodes=3, inputs=1, normal=(NB201_OPS,)*6),
           'darts': _darts('darts', (DARTS_OPS,)*14), 'darts_none': _darts('darts_none', (('none', *DARTS_OPS),)*14)}
 
 # %% ../../nbs/2_cells/4_spaces.ipynb #355bc77f
-_SHORT = dict(s='skip_connect', m='max_pool_3x3', a='avg_pool_3x3', p='sep_conv_3x3', d='dil_conv_3x3', D='dil_conv_5x5')
+_SHORT = dict(s='skip_connect', m='max_pool_3x3', a='avg_pool_3x3',
+              p='sep_conv_3x3', d='dil_conv_3x3', D='dil_conv_5x5')
 def _spell(edges): return tuple(tuple(_SHORT[c] for c in edge) for edge in edges.split())
 
-spaces |= {'s1': _darts('s1', _spell('sd sD sD sp sd ms sp sp sd sp ms sd dD dD'), _spell('ma md ma ma sD ma mp sd sD ma ma sD sD sD')),
+spaces |= {'s1': _darts('s1', _spell('sd sD sD sp sd ms sp sp sd sp ms sd dD dD'),
+                        _spell('ma md ma ma sD ma mp sd sD ma ma sD sD sD')),
            's2': _darts('s2', (('skip_connect', 'sep_conv_3x3'),)*14),
            's3': _darts('s3', (('none', 'skip_connect', 'sep_conv_3x3'),)*14),
            's4': _darts('s4', (('noise', 'sep_conv_3x3'),)*14)}
@@ -115,7 +123,8 @@ def _cell(space, rows, ops): # per node its (operation, source) pairs
     nodes = [[] for _ in range(space.nodes)]
     for (i, j), row, offered in zip(space.edges, rows, ops):
         if best := _choose(space, row, offered): nodes[j - space.inputs].append((*best, i))
-    strongest = lambda incoming: sorted(incoming, key=lambda woi: -woi[0])[:space.keep]     # a stable sort: ties keep their order
+    def strongest(incoming): # a stable sort: ties keep their order
+        return sorted(incoming, key=lambda woi: -woi[0])[:space.keep]
     return tuple(tuple((o, i) for _, o, i in sorted(strongest(n), key=lambda woi: woi[2])) for n in nodes)
 
 def discretize(space:Space, # the space

@@ -41,7 +41,7 @@ class Cell(nn.Module):
         super().__init__()
         self.space, self.kind, self.partial, self.active = space, kind, partial, C//partial
         self.preps, self.fans = nn.ModuleList(preps), nn.ModuleList()
-        self.targets, places = [], [] # per state and fan: the nodes it serves; per fan: the places of its mixing weights
+        self.targets, places = [], [] # per state and fan the nodes it serves; per fan the places of its mixing weights
         for i in range(space.inputs + space.nodes - 1): places += self._fan_out(i)
         self.sizes = [len(at) for at in places]
         self.register_buffer('at', torch.tensor(sum(places, [])), persistent=False)
@@ -126,12 +126,12 @@ class Layer:
     "A layer of a network: a cell, or what stands between two stages"
     kind: str           # 'normal', 'reduce', or 'between'
     channels: int       # C of its states
-    inputs: tuple = ()  # per input of a cell its channels and how often it is halved; empty: it takes one state as it is
+    inputs: tuple = ()  # per input of a cell its channels and how often it is halved; empty: one state, as it is
 
 def skeleton(cell:Space|Genotype, # it tells whether there are reduction cells
              channels:int,        # C, of the first cells
              cells:int,           # all cells, or N per stage without reduction cell
-             outs:list|None=None, # per input of the first cell its channels and how often it has been halved; None: stem
+             outs:list|None=None, # per input of the first cell its channels and how often it was halved; None: stem
             ) -> list: # of `Layer`s, from input to output
     "The layers of a supernet, or of a network to train"
     name = f'space {cell.name!r}' if isinstance(cell, Space) else f'this genotype of space {cell.space!r}'
@@ -155,7 +155,7 @@ def _row(cell, C, L, outs):
 
 # %% ../../nbs/2_cells/7_supernet.ipynb #60cc762a
 class Reduction(nn.Module):
-    "Residual block of stride 2: two 3×3 ReLU-conv-BN beside 2×2 pooling and a 1×1 convolution (NAS-Bench-201, ICLR 2020)"
+    "Residual block of stride 2: two 3×3 ReLU-conv-BN beside pooling and a 1×1 convolution (NAS-Bench-201, ICLR 2020)"
     def __init__(self,
                  c_in:int,   # channels in
                  c_out:int): # channels out
@@ -206,14 +206,15 @@ class Supernet(nn.Module):
         self.alphas = nn.ParameterDict({k: 1e-3*torch.randn(self.mask(k).shape) for k in self.space.kinds})
         if partial > 1: self._edge_alphas()
 
-    def mask(self, kind): return getattr(self, f'{kind}_mask') # (edges, operations), bool
-
     def make_layer(self, at): # the module of a `Layer`
         if at.kind == 'between': return Reduction(at.channels//2, at.channels)
         preps = [_prep(c, at.channels, halve) for c, halve in at.inputs]
         return Cell(self.space, at.channels, at.kind, preps, self.partial)
 
 # %% ../../nbs/2_cells/7_supernet.ipynb #0e5258ba
+@patch
+def mask(self:Supernet, kind): return getattr(self, f'{kind}_mask') # (edges, operations), bool
+
 @patch
 def choice(self:Supernet) -> dict: # kind of cell -> (edges, operations), differentiable in α
     "The softmax of α, row by row; padding gets exactly 0"
@@ -249,7 +250,7 @@ def genotype(self:Supernet) -> Genotype:
 def forward(self:Supernet,
             x:Tensor,   # (batch, in_channels, height, width)
             probs:list, # mixing weights, one tensor per searched cell
-            edges:list|None=None, # with partial channels edge weights, one tensor per searched cell; None: `edge_mixing()`
+            edges:list|None=None, # with partial channels edge weights, one tensor per cell; None: `edge_mixing()`
            ) -> Tensor: # (batch, classes)
     "Logits of the mixture of all networks"
     if edges is None: edges = self.edge_mixing()

@@ -21,7 +21,7 @@ def _phases(x): # (batch, C, h, w) -> (4·batch, C, h/2, w/2): pixels sorted by 
 
 def _wide_weight_grad(x, g): # the weight gradient of a depthwise 5×5 convolution, (C, 1, 5, 5)
     C, (h, w), x = x.shape[1], g.shape[2:], F.pad(x, (2, 2, 2, 2))
-    corner = lambda i, j: conv2d_weight(x[..., i:i+h+2, j:j+w+2].contiguous(), (C, 1, 3, 3), g, groups=C)
+    def corner(i, j): return conv2d_weight(x[..., i:i+h+2, j:j+w+2].contiguous(), (C, 1, 3, 3), g, groups=C)
     top, bottom = (torch.cat([corner(i, 0), corner(i, 2)[..., 1:]], -1) for i in (0, 2))
     return torch.cat([top, bottom[..., 1:, :]], -2)
 
@@ -35,7 +35,8 @@ def _known(shape, channels, stride, padding, dilation, groups): # depthwise, siz
 
 # %% ../../nbs/0_core/4_conv.ipynb #2af4401d
 def _input_grad(shape, w, g, stride, padding, dilation, groups):
-    if not _known(w.shape, shape[1], stride, padding, dilation, groups): return conv2d_input(shape, w, g, stride, padding, dilation, groups)
+    if not _known(w.shape, shape[1], stride, padding, dilation, groups):
+        return conv2d_input(shape, w, g, stride, padding, dilation, groups)
     if stride == 2: g = _between(g, *shape[2:])
     return F.conv2d(g, w.flip(2, 3), None, 1, padding, dilation, groups)
 
@@ -47,10 +48,12 @@ def _weight_grad(x, shape, g, stride, padding, dilation, groups):
     return conv2d_weight(x, shape, g, stride, padding, dilation, groups)
 
 # %% ../../nbs/0_core/4_conv.ipynb #f77c5a7d
-class _ToWeight(Function): # a placeholder on the way from w to y; x is hidden from the graph, so that wanting x does not run this
+class _ToWeight(Function): # a placeholder on the way from w to y
+    "x is hidden from the graph, so that wanting x does not run this"
     @staticmethod
     def forward(ctx, w, hidden, shape, how):
-        ctx.save_for_backward(*hidden); ctx.shape, ctx.how = w.shape, how
+        ctx.save_for_backward(*hidden)
+        ctx.shape, ctx.how = w.shape, how
         return w.new_empty(1).expand(shape)
     @staticmethod
     def backward(ctx, g): return _WeightGrad.apply(*ctx.saved_tensors, g, ctx.shape, ctx.how), None, None, None
@@ -58,11 +61,13 @@ class _ToWeight(Function): # a placeholder on the way from w to y; x is hidden f
 class _ToInput(Function): # the convolution itself, on the way from x to y
     @staticmethod
     def forward(ctx, x, placeholder, hidden, how):
-        ctx.save_for_backward(*hidden); ctx.shape, ctx.how = x.shape, how
+        ctx.save_for_backward(*hidden)
+        ctx.shape, ctx.how = x.shape, how
         return F.conv2d(x, *hidden, None, *how)
     @staticmethod
     def backward(ctx, g):
-        return _InputGrad.apply(g, *ctx.saved_tensors, ctx.shape, ctx.how) if ctx.needs_input_grad[0] else None, g, None, None
+        wanted = ctx.needs_input_grad[0]
+        return _InputGrad.apply(g, *ctx.saved_tensors, ctx.shape, ctx.how) if wanted else None, g, None, None
 
 # %% ../../nbs/0_core/4_conv.ipynb #79ba78c7
 def conv2d(x:Tensor,       # (batch, channels, height, width)
@@ -74,8 +79,9 @@ def conv2d(x:Tensor,       # (batch, channels, height, width)
           ) -> Tensor: # as torch's conv2d
     "torch's conv2d; with one input channel per group, derivatives of every order at the speed of the first"
     if w.shape[1] > 1 or once_is_enough(x): return F.conv2d(x, w, None, stride, padding, dilation, groups)
-    if stride == dilation == 2 and padding == w.shape[-1] - 1: return conv2d(x[..., ::2, ::2], w, 1, padding//2, 1, groups)
-    side = lambda n: (n + 2*padding - dilation*(w.shape[-1] - 1) - 1)//stride + 1
+    if stride == dilation == 2 and padding == w.shape[-1] - 1:
+        return conv2d(x[..., ::2, ::2], w, 1, padding//2, 1, groups)
+    def side(n): return (n + 2*padding - dilation*(w.shape[-1] - 1) - 1)//stride + 1
     how, shape = (stride, padding, dilation, groups), (len(x), len(w), *map(side, x.shape[2:]))
     return _ToInput.apply(x, _ToWeight.apply(w, (x,), shape, how), (w,), how)
 
@@ -88,21 +94,25 @@ class Conv2d(nn.Conv2d):
 class _InputGrad(Function): # A(g, w)
     @staticmethod
     def forward(ctx, g, w, shape, how):
-        ctx.save_for_backward(g, w); ctx.how = how
+        ctx.save_for_backward(g, w)
+        ctx.how = how
         return _input_grad(shape, w, g, *how)
     @staticmethod
     def backward(ctx, d):
-        g, w = ctx.saved_tensors
-        need = ctx.needs_input_grad
-        return conv2d(d, w, *ctx.how) if need[0] else None, _WeightGrad.apply(d, g, w.shape, ctx.how) if need[1] else None, None, None
+        (g, w), (of_g, of_w, *_) = ctx.saved_tensors, ctx.needs_input_grad
+        by_g = conv2d(d, w, *ctx.how) if of_g else None
+        by_w = _WeightGrad.apply(d, g, w.shape, ctx.how) if of_w else None
+        return by_g, by_w, None, None
 
 class _WeightGrad(Function): # B(x, g)
     @staticmethod
     def forward(ctx, x, g, shape, how):
-        ctx.save_for_backward(x, g); ctx.how = how
+        ctx.save_for_backward(x, g)
+        ctx.how = how
         return _weight_grad(x, shape, g, *how)
     @staticmethod
     def backward(ctx, d):
-        x, g = ctx.saved_tensors
-        need = ctx.needs_input_grad
-        return _InputGrad.apply(g, d, x.shape, ctx.how) if need[0] else None, conv2d(x, d, *ctx.how) if need[1] else None, None, None
+        (x, g), (of_x, of_g, *_) = ctx.saved_tensors, ctx.needs_input_grad
+        by_x = _InputGrad.apply(g, d, x.shape, ctx.how) if of_x else None
+        by_g = conv2d(x, d, *ctx.how) if of_g else None
+        return by_x, by_g, None, None

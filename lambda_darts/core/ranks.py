@@ -31,15 +31,16 @@ def first() -> bool: # the one that writes files and talks to people
 
 # %% ../../nbs/0_core/3_ranks.ipynb #f999d1ee
 def part() -> slice: # of any batch; everything where there is one rank
-    "The pictures that are this rank's"
+    "The images that are this rank's"
     return slice(rank(), None, world())
 
-def check_share(n:int): # pictures in a batch
+def check_share(n:int): # images in a batch
     "ValueError where a batch cannot be shared evenly"
-    if n % world(): raise ValueError(f'batch_size {n} is that of all {world()} ranks together: use a multiple of {world()}')
+    if n % world():
+        raise ValueError(f'batch_size {n} is that of all {world()} ranks together: use a multiple of {world()}')
 
 def share(x:Tensor) -> Tensor: # (batch/ranks, …)
-    "The pictures of the batch `x` that are this rank's"
+    "The images of the batch `x` that are this rank's"
     check_share(len(x))
     return x[part()]
 
@@ -116,7 +117,8 @@ def _last_words(): # within it SIGTERM says why, on rank 0 and on rank 1: one of
     def wait():
         while os.read(read, 1)[0] != signal.SIGTERM: pass
         if over: return
-        if r < 2: os.write(2, f'rank {r} was stopped: another rank ended, or the whole job was stopped; {_AGAIN}\n'.encode())
+        if r < 2:
+            os.write(2, f'rank {r} was stopped: another rank ended, or the whole job was stopped; {_AGAIN}\n'.encode())
         os._exit(128 + signal.SIGTERM)
     os.set_blocking(write, False)
     before = signal.set_wakeup_fd(write), signal.signal(signal.SIGTERM, lambda *_: None)
@@ -124,13 +126,15 @@ def _last_words(): # within it SIGTERM says why, on rank 0 and on rank 1: one of
     try: yield
     finally:
         over.append(True)
-        signal.set_wakeup_fd(before[0]); signal.signal(signal.SIGTERM, before[1])
+        signal.set_wakeup_fd(before[0])
+        signal.signal(signal.SIGTERM, before[1])
 
 # %% ../../nbs/0_core/3_ranks.ipynb #8d84923c
 def _join(device): # the process group, with this rank's number; on CUDA its GPU becomes the current one
     local, cuda = int(os.environ.get('LOCAL_RANK', 0)), get_device(device).type == 'cuda'
     if cuda and local >= (n := torch.cuda.device_count()):
-        raise ValueError(f'local rank {local} has no GPU of its own, torch sees {n}: use --nproc-per-node {n}, or --device cpu')
+        raise ValueError(f'local rank {local} has no GPU of its own, torch sees {n}: '
+                         f'use --nproc-per-node {n}, or --device cpu')
     if cuda: torch.cuda.set_device(local)
     dist.init_process_group('cpu:gloo,cuda:nccl' if cuda else 'gloo')
     return rank()
@@ -148,7 +152,8 @@ def ranks(device:str='auto'): # 'auto', 'cpu' or 'cuda'
             except RuntimeError as e:
                 if not isinstance(e, dist.DistError) and 'gloo' not in str(e): raise
                 time.sleep(2)       # torchrun's word comes first
-                raise ConnectionError(f'rank {r} has lost another rank, which ended or cannot be reached: {_AGAIN}') from None
+                lost = f'rank {r} has lost another rank, which ended or cannot be reached'
+                raise ConnectionError(f'{lost}: {_AGAIN}') from None
     except Exception:
         if r: time.sleep(2)
         raise

@@ -60,7 +60,8 @@ class _Forward(Function): # f
         if not isinstance(y, Tensor):
             raise ValueError(f'recompute needs a module that gives one tensor, but {name} gave a {type(y).__name__}')
         if versions != [v._version for v in values]:
-            raise ValueError(f'recompute needs a module that leaves its arguments as they are, but {name} changes one in place')
+            raise ValueError('recompute needs a module that leaves its arguments as they are, '
+                             f'but {name} changes one in place')
         return y
     @staticmethod
     def backward(ctx, g): return None, *_Gradient.apply(ctx.call, _wanted(ctx), g.view_as(g), *ctx.saved_tensors)

@@ -82,11 +82,13 @@ def other_dice() -> tuple: # equal to another only where nobody has drawn in bet
 
 # %% ../../nbs/0_core/2_state.ipynb #524398a1
 class replay:
-    "Remembers the random state now, of the run or else torch's; a call puts it back: the next pass draws the same numbers"
+    "Remembers the random state now, of the run or else torch's; a call puts it back, and the same numbers are drawn"
     def __init__(self,
                  device=None): # the device whose generator is remembered beside the CPU's
         self.device, self.owner = torch.device(device or 'cpu'), _owner.get()
-        if self.owner is not None: self.state = self.owner.state_dict(); return
+        if self.owner is not None:
+            self.state = self.owner.state_dict()
+            return
         self.cpu = torch.get_rng_state()
         self.cuda = torch.cuda.get_rng_state(self.device) if self.device.type == 'cuda' else None
 
@@ -104,7 +106,7 @@ def _own_buffers(model): # (module, name, buffer) of all but BatchNorm's running
             if b is not None and not (isinstance(m, BatchNorm) and k in held)]
 
 class replay_buffers:
-    "Remembers the buffers of a model now, BatchNorm's aside; a call puts copies in place, so that the next pass starts from them"
+    "Remembers the buffers of a model now, BatchNorm's aside; a call puts copies of them in place"
     def __init__(self,
                  model:nn.Module|None): # None: nothing to remember
         self.saved = self._copies(_own_buffers(model))
@@ -119,8 +121,9 @@ class replay_buffers:
 # %% ../../nbs/0_core/2_state.ipynb #f5b940c9
 @contextmanager
 def frozen_statistics(model:nn.Module|None): # None: nothing to hold
-    "Within it BatchNorm in training mode normalizes by the batch and leaves its running statistics alone; all other buffers are put back"
-    held = [m for m in model.modules() if isinstance(m, BatchNorm) and m.training and m.track_running_stats] if model else []
+    "Within it BatchNorm in training mode leaves its running statistics alone; all other buffers are put back"
+    modules = model.modules() if model else ()
+    held = [m for m in modules if isinstance(m, BatchNorm) and m.training and m.track_running_stats]
     kept = _own_buffers(model)
     replay_buffers(model)()
     for m in held: m.track_running_stats = False
@@ -191,5 +194,6 @@ def get_device(name:str='auto') -> torch.device: # 'auto', 'cpu' or 'cuda'
     "The device called `name`; ValueError where it is unknown or absent"
     if name not in ('auto', 'cpu', 'cuda'): raise ValueError(f"unknown device {name!r}: use auto, cpu or cuda")
     if name == 'cuda' and not torch.cuda.is_available():
-        raise ValueError("device 'cuda' asked for, but torch sees no CUDA device: use --device cpu, or install a CUDA build of torch")
+        raise ValueError("device 'cuda' asked for, but torch sees no CUDA device: "
+                         'use --device cpu, or install a CUDA build of torch')
     return torch.device('cuda' if name != 'cpu' and torch.cuda.is_available() else 'cpu')

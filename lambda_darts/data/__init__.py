@@ -11,5 +11,5 @@ from ..core import face
 # %% ../../nbs/3_data/0_data.ipynb #cb1a91fc
 face('lambda_darts.data',
      images='list_images read_image resize',
-     sources='SETS read_pictures',
+     sources='SETS read_images',
      halves='Data augment load_data')

@@ -13,43 +13,46 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastcore.basics import patch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, IterableDataset, Subset
-from torchvision.transforms.v2 import functional as TF
-from ..core.files import first_line
+from ..core.files import first_line, need
 
 # %% ../../nbs/3_data/1_images.ipynb #a96addaa
 def resize(x:torch.Tensor, # (…, height, width), uint8
            size):          # side of a square, or (height, width); None: as it is
     "By torchvision's antialiased bilinear interpolation"
-    return x if size is None else TF.resize(x, [size, size] if isinstance(size, int) else list(size), antialias=True)
+    if size is None: return x
+    from torchvision.transforms.v2.functional import resize as to_size
+    return to_size(x, [size, size] if isinstance(size, int) else list(size), antialias=True)
 
-def image_tensor(im:Image.Image, # of 8 bits per channel or less
+def image_tensor(im,                 # a PIL image of 8 bits per channel or less
                  mode:str|None=None, # L (grey) or RGB; None: what the image is
                 ) -> torch.Tensor: # (channels, height, width), uint8
     "The pixels of an image, turned as its EXIF entry says"
-    if im.mode[0] in 'IF': raise ValueError(f'pictures must have 8 bits per channel, not the mode {im.mode}')
+    from PIL import ImageOps
+    need(im.mode[0] not in 'IF', f'images must have 8 bits per channel, not the mode {im.mode}')
     if mode is None: mode = 'L' if im.mode in ('1', 'L', 'LA') else 'RGB'
     x = np.array(ImageOps.exif_transpose(im).convert(mode))
     return torch.from_numpy(x.reshape(*x.shape[:2], -1)).permute(2, 0, 1)
 
-def read_image(path:str|os.PathLike, # of a file in any format that Pillow reads; the first image, where it holds several
+def read_image(path:str|os.PathLike, # of a file in any format that Pillow reads; the first image of several
                mode:str|None=None,   # L (grey) or RGB; None: what the image is
               ) -> torch.Tensor: # (channels, height, width), uint8
     "The pixels of the image in a file"
+    from PIL import Image, ImageOps, UnidentifiedImageError
     try:
         with Image.open(path) as im: im = ImageOps.exif_transpose(im)
-    except UnidentifiedImageError: raise ValueError(f'{path} is not a picture that can be read') from None
-    except Exception as e: raise ValueError(f'{path} is not a picture that can be read ({first_line(e)})') from e
+    except UnidentifiedImageError: raise ValueError(f'{path} is not an image that can be read') from None
+    except Exception as e: raise ValueError(f'{path} is not an image that can be read ({first_line(e)})') from e
     try: return image_tensor(im, mode)
     except ValueError as e: raise ValueError(f'{path}: {first_line(e)}') from None
 
 # %% ../../nbs/3_data/1_images.ipynb #e268635b
-_NOT_READ = set('BUFR EPS GRIB HDF5 IPTC MPEG WMF'.split())         # known by name; Pillow needs another program, or gives no pixels
+_NOT_READ = set('BUFR EPS GRIB HDF5 IPTC MPEG WMF'.split())         # Pillow needs another program, or gives no pixels
 _LEFT_BEHIND = {'__macosx', '@eadir', 'desktop.ini', 'thumbs.db'}   # by systems
 
 def image_endings() -> list: # .png and many more, in small letters
     "Endings of the image files that Pillow reads here"
+    from PIL import Image
     Image.init()
     return sorted(e for e, kind in Image.EXTENSION.items() if kind in Image.OPEN and kind not in _NOT_READ)
 
@@ -84,17 +87,19 @@ class Files(Dataset):
 
     def __getitem__(self, i): return read_image(self.files[i]), self.targets[i]
 
-def _where(ds, i): return ds.files[i] if isinstance(ds, Files) else f'{type(ds).__name__}, picture {i}'
+def _where(ds, i): return ds.files[i] if isinstance(ds, Files) else f'{type(ds).__name__}, image {i}'
 
-def _picture(x, size):
+def _pixels(x, size):
     "What a `Dataset` may give as an image, as a uint8 tensor (channels, height, width)"
+    from PIL import Image
     if isinstance(x, Image.Image): x = image_tensor(x)
     if isinstance(x, np.ndarray) and x.dtype == np.uint8 and x.ndim in (2, 3):
         x = torch.from_numpy(np.array(x).reshape(*x.shape[:2], -1)).permute(2, 0, 1)
     if not isinstance(x, torch.Tensor) or x.dtype != torch.uint8 or x.ndim not in (2, 3):
-        kind = getattr(x, 'dtype', type(x).__name__)
-        raise ValueError('pictures must be PIL images, uint8 arrays (height, width, channels) or '
-                         f'uint8 tensors (channels, height, width), not {kind}' + ': leave ToTensor out of the transforms'*('float' in str(kind)))
+        kind = str(getattr(x, 'dtype', type(x).__name__))
+        hint = ': leave ToTensor out of the transforms' if 'float' in kind else ''
+        raise ValueError('images must be PIL images, uint8 arrays (height, width, channels) or '
+                         f'uint8 tensors (channels, height, width), not {kind}{hint}')
     return resize(x[None] if x.ndim == 2 else x, size)
 
 # %% ../../nbs/3_data/1_images.ipynb #bdf4dfb1
@@ -104,36 +109,38 @@ def _number(y): # the label of one image; MedMNIST's are arrays of one number
     except TypeError: raise ValueError(f'its label must be an integer, not {type(y).__name__}') from None
 
 def _item(ds, i, size):
-    "Picture `i` of a `Dataset` and its label"
+    "Image `i` of a `Dataset` and its label"
     try:
         item = ds[i]
-        if not isinstance(item, (tuple, list)) or len(item) != 2: raise ValueError('a pair (picture, integer) is needed')
-        return _picture(item[0], size), _number(item[1])
+        need(isinstance(item, (tuple, list)) and len(item) == 2, 'a pair (image, integer) is needed')
+        return _pixels(item[0], size), _number(item[1])
     except Exception as e:
         why = first_line(e) if isinstance(e, (ValueError, OSError)) else f'{type(e).__name__}: {first_line(e)}'
         raise ValueError(why if isinstance(ds, Files) else f'{_where(ds, i)}: {why}') from e
 
 # %% ../../nbs/3_data/1_images.ipynb #fbd221ba
 def _alike(xs):
-    "Where some pictures are in colour, the grey ones become colour too"
-    channels = {x.shape[-3] for x in xs}; most = max(channels)
-    if channels - {1, most}: raise ValueError(f'pictures have {sorted(channels)} channels: make them alike')
+    "Where some images are in colour, the grey ones become colour too"
+    channels = {x.shape[-3] for x in xs}
+    most = max(channels)
+    need(channels <= {1, most}, f'images have {sorted(channels)} channels: make them alike')
     return [x.expand(*x.shape[:-3], most, *x.shape[-2:]) for x in xs]
 
 # %% ../../nbs/3_data/1_images.ipynb #74198f24
 class Stream(Dataset):
-    "Pictures that are read when they are asked for"
+    "Images that are read when they are asked for"
     def __init__(self,
-                 ds,                  # a `Dataset` of pairs (picture, integer)
+                 ds,                  # a `Dataset` of pairs (image, integer)
                  size:int|None=None): # resize to size x size pixels
         name, self.ds, self.resize, self.targets = type(ds).__name__, ds, size, None
-        if isinstance(ds, IterableDataset):
-            raise ValueError(f'{name} gives images in its own order: a Dataset with __getitem__ and __len__ is needed')
-        if not hasattr(ds, '__len__') or not len(ds): raise ValueError(f'{name} is empty, or does not know its length')
+        need(not isinstance(ds, IterableDataset),
+             f'{name} gives images in its own order: a Dataset with __getitem__ and __len__ is needed')
+        need(hasattr(ds, '__len__') and len(ds), f'{name} is empty, or does not know its length')
         self.shape = (len(ds), 1, *_item(ds, 0, size)[0].shape[1:])
-        twice = [(self[i][0], self[i][0]) for i in sorted({*np.linspace(0, len(ds) - 1, 16, dtype=int).tolist()})]
-        if not all(torch.equal(*pair) for pair in twice):
-            raise ValueError(f'{name} gives another picture each time: leave out its random transforms')
+        some = sorted({*np.linspace(0, len(ds) - 1, 16, dtype=int).tolist()})
+        twice = [(self[i][0], self[i][0]) for i in some]
+        need(all(torch.equal(*pair) for pair in twice),
+             f'{name} gives another image each time: leave out its random transforms')
         self.shape = (len(ds), *_alike([x for x, _ in twice])[0].shape)
 
     def __len__(self): return self.shape[0]
@@ -142,14 +149,14 @@ class Stream(Dataset):
         x, y = _item(self.ds, i, self.resize)
         if x.shape[1:] != self.shape[2:]:
             sizes = f'from {self.shape[2:]} to {tuple(x.shape[1:])}'
-            raise ValueError(f'{_where(self.ds, i)}: pictures differ in size, {sizes}: choose one, such as --size 32')
+            raise ValueError(f'{_where(self.ds, i)}: images differ in size, {sizes}: choose one, such as --size 32')
         if self.targets is not None: self._agrees(i, x, y)
         return x, y
 
-    def _agrees(self, i, x, y): # with what was known before all pictures were seen
-        name, channels = _where(self.ds, i), self.shape[1]
-        if y != self.targets[i]: raise ValueError(f'{name}: its label is {y}, but the list of labels says {self.targets[i]}')
-        if len(x) not in (1, channels): raise ValueError(f'{name} has {len(x)} channels, others have {channels}: make them alike')
+    def _agrees(self, i, x, y): # with what was known before all images were seen
+        name, label, channels = _where(self.ds, i), self.targets[i], self.shape[1]
+        need(y == label, f'{name}: its label is {y}, but the list of labels says {label}')
+        need(len(x) in (1, channels), f'{name} has {len(x)} channels, others have {channels}: make them alike')
 
 # %% ../../nbs/3_data/1_images.ipynb #706a79cf
 def _stack(items):
@@ -158,8 +165,8 @@ def _stack(items):
 
 @patch
 def _loading(self:Stream, parts, workers, pin): # an iterator over batches
-    loader = DataLoader(self, batch_sampler=[i.tolist() for i in parts], num_workers=workers, pin_memory=pin, collate_fn=_stack,
-                        generator=torch.Generator('cpu'))
+    loader = DataLoader(self, batch_sampler=[i.tolist() for i in parts], collate_fn=_stack, num_workers=workers,
+                        pin_memory=pin, generator=torch.Generator('cpu'))
     with torch.device('cpu'): return iter(loader)
 
 @patch
@@ -167,7 +174,7 @@ def fetch(self:Stream,
           parts,          # sequence of index tensors
           workers:int=0,  # processes that read; 0: this one
           pin:bool=False): # pin the memory, for faster copies to a GPU
-    "A batch of pictures and one of labels for each of `parts`"
+    "A batch of images and one of labels for each of `parts`"
     if not workers: return (yield from self._loading(parts, workers, pin))
     try: return (yield from self._loading(parts, workers, pin))
     except ValueError as e: why = str(e.with_traceback(None))
@@ -178,28 +185,30 @@ def _all(xs, join): return None if any(x is None for x in xs) else join(xs)
 
 def _listed(ds, through=False):
     "The labels that a `Dataset` lists, None where it lists none; `through`: those below whatever changes them, too"
-    if type(ds) is Subset: return _all([_listed(ds.dataset, through)], lambda ys: ys[0][np.asarray(ds.indices, dtype=int)])
+    if type(ds) is Subset:
+        return _all([_listed(ds.dataset, through)], lambda ys: ys[0][np.asarray(ds.indices, dtype=int)])
     if type(ds) is ConcatDataset: return _all([_listed(d, through) for d in ds.datasets], np.concatenate)
     if getattr(ds, 'target_transform', None) is not None and not through: return None
     for y in (getattr(ds, k, None) for k in ('targets', 'labels', '_labels')):
         if y is None or np.shape(y) not in ((len(ds),), (len(ds), 1)): continue
         if np.asarray(y).dtype.kind in 'iu': return np.asarray(y).ravel()
     below = getattr(ds, 'dataset', None)
-    return _listed(below, through) if through and hasattr(below, '__len__') and len(below) == len(ds) else None
+    same = through and hasattr(below, '__len__') and len(below) == len(ds)
+    return _listed(below, through) if same else None
 
 @patch
 def labels(self:Stream,
            workers:int=0): # processes that read
-    "All labels: from the `Dataset`'s own list where it has one, else by reading every picture"
+    "All labels: from the `Dataset`'s own list where it has one, else by reading every image"
     if (y := _listed(self.ds)) is not None: return y
     return torch.cat([y for _, y in self.fetch(torch.arange(len(self), device='cpu').split(256), workers)]).numpy()
 
 # %% ../../nbs/3_data/1_images.ipynb #e9a51c28
-def read_dataset(ds,                    # a `Dataset` of pairs (picture, integer)
+def read_dataset(ds,                    # a `Dataset` of pairs (image, integer)
                  size:int|None=None,    # resize to size x size pixels
                  memory:float=math.inf, # GiB; a set that needs more becomes a `Stream`
                  workers:int=0):        # processes that read; 0: this one
-    "Pictures and labels of a `Dataset`"
+    "Images and labels of a `Dataset`"
     stream = Stream(ds, size)
     if math.prod(stream.shape) > memory*2**30:
         stream.targets = stream.labels(workers)
@@ -212,7 +221,8 @@ def some_of(names,        # texts or numbers
             most:int=8):  # how many are shown
     "The first of them, in one line"
     names = [str(k) for k in names]
-    return ', '.join(names[:most] + ['…']*(len(names) > most))
+    if len(names) > most: names = [*names[:most], '…']
+    return ', '.join(names)
 
 # %% ../../nbs/3_data/1_images.ipynb #f6753291
 def _named(ds):
@@ -223,7 +233,8 @@ def _named(ds):
     found = [names for d in below if (names := _named(d)) is not None]
     for names in found:
         if names == found[0]: continue
-        raise ValueError(f'{type(ds).__name__} joins sets of different classes: {some_of(found[0])}, and {some_of(names)}')
+        raise ValueError(f'{type(ds).__name__} joins sets of different classes: '
+                         f'{some_of(found[0])}, and {some_of(names)}')
     return found[0] if found else None
 
 def class_names(ds,      # a `Dataset`

@@ -74,7 +74,7 @@ def _layer(genotype, at): # the module of a `Layer` of the skeleton
     return DiscreteCell(genotype, at.channels, at.kind, preps)
 
 # %% ../../nbs/6_networks/1_network.ipynb #2243e45c
-_STEMS = {'cifar': (2, 3), 'imagenet': (5, 2)} # how often an image is halved in all; stride of the auxiliary head's pooling
+_STEMS = {'cifar': (2, 3), 'imagenet': (5, 2)} # how often an image is halved; stride of the auxiliary head's pooling
 
 def _auxiliary(C, classes, stem): # maps with C channels -> logits
     norm = [nn.BatchNorm2d(768)] if stem == 'cifar' else []
@@ -92,7 +92,8 @@ class Network(nn.Module):
         self.genotype, self.sizes, self.drop_path = genotype, sizes, 0.
         C, L, stem, classes = (sizes[k] for k in ('channels', 'cells', 'stem', 'classes'))
         n, outs = genotype.inputs, None
-        if stem == 'imagenet': outs = ([(C, 0)]*n + [(C, 1)])[-n:]   # the stem before its last convolution, and after it
+        if stem == 'imagenet':
+            outs = ([(C, 0)]*n + [(C, 1)])[-n:]  # the stem before its last convolution, and after it
         layers = skeleton(genotype, C, L, outs)
         self.stem = nn.ModuleList(_stem(stem, sizes['in_channels'], C, 3*C if genotype.reduce else C))
         self.layers = nn.ModuleList(_layer(genotype, at) for at in layers)

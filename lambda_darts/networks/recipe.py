@@ -14,9 +14,10 @@ from ..cells.genotype import Genotype
 from ..runs.options import check_options, check_word, known_settings, option
 
 # %% ../../nbs/6_networks/2_recipe.ipynb #7175363a
-_ALL = dict(stem='cifar', momentum=.9, weight_decay=3e-4, clip=5., schedule='cosine', warmup=0, slow_end=0, label_smoothing=0.,
-            crop='window', jitter=0., cutout=0, auxiliary=0., drop_path=0., dtype='float32', amp=False, ema=0.,
-            sync_norm=False, halves='auto')
+_WHAT, _TRAINING, _IMAGES, _RUNNING = 'what to train', 'training', 'images', 'running'   # groups of settings
+_ALL = dict(stem='cifar', momentum=.9, weight_decay=3e-4, clip=5., schedule='cosine', warmup=0, slow_end=0,
+            label_smoothing=0., crop='window', jitter=0., cutout=0, auxiliary=0., drop_path=0., dtype='float32',
+            amp=False, ema=0., sync_norm=False, halves='auto')
 _CIFAR = dict(epochs=600, batch_size=96, lr=.025, cutout=16, auxiliary=.4, drop_path=.2)
 _IMAGENET = dict(stem='imagenet', epochs=250, batch_size=1024, lr=.5, schedule='linear', warmup=5, slow_end=5,
                  weight_decay=3e-5, label_smoothing=.1, crop='resized', jitter=1., auxiliary=.4)
@@ -27,14 +28,11 @@ RETRAIN_PRESETS = { # preset -> skeleton -> what differs from `_ALL`
     'paper-imagenet': dict(stages=dict(_IMAGENET, channels=16, cells=5), row=dict(_IMAGENET, channels=48, cells=14))}
 
 # %% ../../nbs/6_networks/2_recipe.ipynb #652fcda2
-_WHAT, _TRAINING, _IMAGES, _RUNNING = 'what to train', 'training', 'images', 'running'
-
 @dataclass(frozen=True)
 class RetrainConfig:
     "How a network is trained; `retrain_config` fills it from a preset"
-    preset: str = option('fills in every setting that is not given', _WHAT, words=RETRAIN_PRESETS)
-    stem: str = option('of the network: cifar for small images, imagenet for those of 200 pixels and more', _WHAT,
-                       words=('cifar', 'imagenet'))
+    preset: str = option('fills in every setting that is not given', _WHAT, RETRAIN_PRESETS)
+    stem: str = option('cifar for small images, imagenet for 200 pixels and more', _WHAT, ('cifar', 'imagenet'))
     channels: int = option('C, channels of the first cells', _WHAT, least=1)
     cells: int = option('all cells, or cells per stage where the cell has no reduction cell', _WHAT, least=1)
     epochs: int = option('passes over the images', _TRAINING, least=1)
@@ -43,24 +41,21 @@ class RetrainConfig:
     momentum: float = option('momentum of SGD', _TRAINING, least=0, under=1)
     weight_decay: float = option('weight decay of SGD', _TRAINING, least=0)
     clip: float = option('largest norm of the whole gradient; 0: any', _TRAINING, least=0)
-    schedule: str = option('of the learning rate, down to 0', _TRAINING, words=('cosine', 'linear'))
+    schedule: str = option('of the learning rate, down to 0', _TRAINING, ('cosine', 'linear'))
     warmup: int = option('epochs until the learning rate is full', _TRAINING, least=0)
-    slow_end: int = option('last epochs of the linear schedule, in which it falls a fraction as fast', _TRAINING, least=0)
-    label_smoothing: float = option('share of the target that is spread over all classes', _TRAINING, least=0, under=1)
-    crop: str = option('window: moved by up to an eighth, as for CIFAR; resized: a part, enlarged, as for ImageNet', _IMAGES,
-                       words=('window', 'resized'))
+    slow_end: int = option('last epochs of the linear schedule, which fall more slowly', _TRAINING, least=0)
+    label_smoothing: float = option('share of the target spread over all classes', _TRAINING, least=0, under=1)
+    crop: str = option('window: moved by up to an eighth; resized: a part, enlarged', _IMAGES, ('window', 'resized'))
     jitter: float = option('strength of the changes of colour: 1 as for ImageNet, 0: none', _IMAGES, least=0, most=2.5)
     cutout: int = option('side of the square that is blanked; 0: none', _IMAGES, least=0)
     auxiliary: float = option('weight of the loss of an auxiliary head; 0: no such head', _TRAINING, least=0)
-    drop_path: float = option('probability that an edge is dropped, at the end of its ramp', _TRAINING, least=0, under=1)
-    dtype: str = option('of everything; float64 to check a training to rounding', _RUNNING, words=('float32', 'float64'))
+    drop_path: float = option('probability of dropping an edge, at the end of its ramp', _TRAINING, least=0, under=1)
+    dtype: str = option('of all numbers (float64 to check a training to rounding)', _RUNNING, ('float32', 'float64'))
     amp: bool = option('bfloat16 where that is safe', _RUNNING)
-    ema: float = option('decay per step of the average of the weights that is judged and kept; 0: none', _TRAINING,
-                        least=0, under=1)
+    ema: float = option('decay per step of the average of weights that is kept; 0: none', _TRAINING, least=0, under=1)
     sync_norm: bool = option('BatchNorm by the images of all ranks, where there are several', _RUNNING)
-    halves: str = option('learn from both (test images judge), from train (the validation half judges), or as there are test images',
-                         _IMAGES, words=('auto', 'both', 'train'))
-    seed: int = option('of everything', _RUNNING, least=0, under=2**63)
+    halves: str = option('both: test images judge; train: the validation half does', _IMAGES, ('auto', 'both', 'train'))
+    seed: int = option('seed of everything that is drawn', _RUNNING, least=0, under=2**63)
 
 # %% ../../nbs/6_networks/2_recipe.ipynb #d5f0bd8c
 def check_recipe(config:RetrainConfig): # of any origin
@@ -70,7 +65,8 @@ def check_recipe(config:RetrainConfig): # of any origin
     need(c.warmup <= c.epochs, f'warmup must be at most the {c.epochs} epochs, got {c.warmup}')
     need(c.slow_end < c.epochs, f'slow_end must be less than the {c.epochs} epochs, got {c.slow_end}')
     need(c.slow_end == 0 or c.schedule == 'linear', f'slow_end must be 0 with schedule {c.schedule}, got {c.slow_end}')
-    need(not c.amp or c.dtype == 'float32', f'dtype must be float32 with amp, which computes in bfloat16, got {c.dtype!r}')
+    need(not c.amp or c.dtype == 'float32',
+         f'dtype must be float32 with amp, which computes in bfloat16, got {c.dtype!r}')
 
 # %% ../../nbs/6_networks/2_recipe.ipynb #e10c71fa
 def retrain_config(genotype:Genotype|None,  # the cell, with or without reduction cell; None: any of NAS-Bench-201

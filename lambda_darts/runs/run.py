@@ -43,6 +43,7 @@ def memory_advice(run): # the run that works in the block
 class StopRun(Exception):
     "Raised by `on_step`: the run ends as it was after its last finished epoch"
 
+# %% ../../nbs/4_runs/7_run.ipynb #723671d4
 class Run:
     "Epochs in a folder, that can be broken off and gone on with; a subclass says what an epoch is"
     kind, shelf = 'run', 'runs'
@@ -198,6 +199,7 @@ def aside(self:Run):
     own = own_draws() if self.draws_elsewhere else nullcontext()
     with undisturbed(), drawing(Draws(self.config.seed, self.device)), own: yield
 
+# %% ../../nbs/4_runs/7_run.ipynb #49cb5fe3
 @patch
 def take(self:Run, steps):
     "Take the steps of an epoch: the bar moves, who watches is called, and now and then the losses are looked at"

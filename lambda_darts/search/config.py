@@ -17,34 +17,35 @@ from ..runs.options import check_options, check_word, known_settings, option
 # %% ../../nbs/5_search/4_config.ipynb #99bc1777
 _BOTH = dict(lr=.025, lr_min=.001, weight_decay=3e-4, alpha_gradient='first', aligned='normal', rise=1., partial=1,
              sync_norm=False, every=1, dtype='float32', amp=False)
+_QUICK = dict(batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True)
 _GRADIENT = dict(quick='exact', paper='central')
 PRESETS = dict( # preset -> skeleton -> defaults
-    quick=dict(stages=dict(epochs=25, channels=8, cells=1, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True),
-               row=dict(epochs=15, channels=4, cells=5, batch_size=64, alpha_lr=3e-3, epsilon=1e-3, alpha_first=True)),
-    paper=dict(stages=dict(epochs=100, channels=16, cells=5, batch_size=64, alpha_lr=1e-4, epsilon=1e-4, alpha_first=False),
-               row=dict(epochs=50, channels=16, cells=8, batch_size=96, alpha_lr=3e-4, epsilon=1e-3, alpha_first=True)))
+    quick=dict(stages=dict(_QUICK, epochs=25, channels=8, cells=1), row=dict(_QUICK, epochs=15, channels=4, cells=5)),
+    paper=dict(
+        stages=dict(epochs=100, channels=16, cells=5, batch_size=64, alpha_lr=1e-4, epsilon=1e-4, alpha_first=False),
+        row=dict(epochs=50, channels=16, cells=8, batch_size=96, alpha_lr=3e-4, epsilon=1e-3, alpha_first=True)))
 _WITH = { # (preset, method or regularizer) -> what it was published with
     ('paper', 'pc-darts'): dict(epochs=50, batch_size=256, lr=.1, lr_min=0., alpha_lr=6e-4),
     ('paper', 'sign'): dict(epsilon=1e-4)}
 
-# %% ../../nbs/5_search/4_config.ipynb #ebb36421
-_WHAT, _REGULARISER, _TRAINING, _RUNNING = 'what to search', 'the regulariser', 'training', 'running'
+_WHAT, _LAMBDA, _TRAINING, _RUNNING = 'what to search', 'the regulariser', 'training', 'running'
+_ALIGNMENTS = ('none', 'cosine', 'sign', 'felt')
+_GRADIENTS, _ORDERS = ('central', 'pair', 'forward', 'exact'), ('first', 'second', 'second-exact')
 
+# %% ../../nbs/5_search/4_config.ipynb #ebb36421
 @dataclass(frozen=True)
 class SearchConfig:
     "What a search does; `search_config` fills it from a preset"
-    preset: str = option('fills in every setting that is not given', _WHAT, words=PRESETS)
-    method: str|Method = option('the remedy against collapse', _WHAT, words=METHODS)
-    space: str|Space = option('the search space', _WHAT, words=spaces)
-    regularizer: str = option('the alignment that is rewarded; none: DARTS', _REGULARISER, words=('none', 'cosine', 'sign'))
-    gradient: str = option('how the regulariser is differentiated; central as published', _REGULARISER,
-                           words=('central', 'pair', 'forward', 'exact'))
-    aligned: str = option('the cells that the regulariser sees; normal as published', _REGULARISER,
-                          words=('normal', 'reduce', 'both'))
-    strength: float = option('λ at the end of its ramp', _REGULARISER, least=0)
-    rise: float = option('share of the search in which λ grows; 1 as published', _REGULARISER, over=0, most=1)
-    epsilon: float = option('ε₀, length of the move in a difference gradient', _REGULARISER, over=0)
-    every: int = option('the regulariser at every so many-th step, as many times as strong', _REGULARISER, least=1)
+    preset: str = option('fills in every setting that is not given', _WHAT, PRESETS)
+    method: str|Method = option('the remedy against collapse', _WHAT, METHODS)
+    space: str|Space = option('the search space', _WHAT, spaces)
+    regularizer: str = option('the alignment that is rewarded (none is DARTS)', _LAMBDA, _ALIGNMENTS)
+    gradient: str = option('how the regulariser is differentiated (central as published)', _LAMBDA, _GRADIENTS)
+    aligned: str = option('cells the regulariser sees (normal as published)', _LAMBDA, ('normal', 'reduce', 'both'))
+    strength: float = option('λ at the end of its ramp', _LAMBDA, least=0)
+    rise: float = option('share of the search in which λ grows; 1 as published', _LAMBDA, over=0, most=1)
+    epsilon: float = option('ε₀, length of the move in a difference gradient', _LAMBDA, over=0)
+    every: int = option('the regulariser at every so many-th step, as many times as strong', _LAMBDA, least=1)
     epochs: int = option('passes over the training half', _TRAINING, least=1)
     batch_size: int = option('images per batch, on all ranks together', _TRAINING, least=1)
     channels: int = option('channels of the first stage', _WHAT, least=1)
@@ -54,25 +55,25 @@ class SearchConfig:
     lr_min: float = option('learning rate of ω at the end of its cosine, where lr is not below it', _TRAINING, least=0)
     weight_decay: float = option('weight decay of ω', _TRAINING, least=0)
     alpha_lr: float = option('learning rate of α', _TRAINING, over=0)
-    alpha_gradient: str = option('order of the gradient of α; second: by a difference, as published', _TRAINING,
-                                 words=('first', 'second', 'second-exact'))
+    alpha_gradient: str = option('order of the gradient of α (second: by a difference)', _TRAINING, _ORDERS)
     alpha_first: bool = option('the step of α before that of ω')
-    dtype: str = option('of everything; float64 to check a search to rounding', _RUNNING, words=('float32', 'float64'))
-    amp: bool = option('bfloat16 in the passes that are neither differentiated twice nor part of a difference', _RUNNING)
+    dtype: str = option('of all numbers (float64 to check a search to rounding)', _RUNNING, ('float32', 'float64'))
+    amp: bool = option('bfloat16 in passes that are neither differentiated twice nor part of a difference', _RUNNING)
     sync_norm: bool = option('BatchNorm by the images of all ranks, where there are several', _RUNNING)
-    seed: int = option('of everything', _RUNNING, least=0, under=2**63)
+    seed: int = option('seed of everything that is drawn', _RUNNING, least=0, under=2**63)
 
 # %% ../../nbs/5_search/4_config.ipynb #3c9cc92c
-_OFF = dict(method='darts', every=1, dtype='float32', amp=False, sync_norm=False, weight_decay=3e-4, rise=1., lr_min=.001)
+_OFF = dict(method='darts', every=1, dtype='float32', amp=False, sync_norm=False, weight_decay=3e-4, rise=1.,
+            lr_min=.001)
 
 @patch(as_prop=True)
-def told(self:SearchConfig) -> dict: # without the rare settings that are off: they came later, a folder's name should outlive them
+def told(self:SearchConfig) -> dict: # without rare settings that are off: they came later, and names should last
     "The settings by name"
     named = dict(vars(self), method=get_method(self.method).name, space=get_space(self.space).name)
     return {k: v for k, v in named.items() if k not in _OFF or v != _OFF[k]}
 
 # %% ../../nbs/5_search/4_config.ipynb #57294834
-def strength_of(regularizer:str, # 'none', 'cosine' or 'sign'
+def strength_of(regularizer:str, # 'none', 'cosine', 'sign' or 'felt'
                 gradient:str,    # 'central', 'forward' or 'exact'
                 method:str='darts', # a key of `METHODS`
                ) -> float: # the λ to use where none is given
@@ -90,7 +91,8 @@ def check_config(config:SearchConfig): # of any origin
     need(c.aligned == 'normal' or get_space(c.space).reduce,
          f"space '{c.space}' has no reduction cell: aligned must be normal, got {c.aligned}")
     need(c.dtype == 'float32' or not c.amp, f'amp computes in bfloat16, dtype {c.dtype} does not: choose one')
-    need(c.strength == 0 or c.regularizer != 'none', f'strength {c.strength} needs a regularizer: cosine or sign, got none')
+    need(c.strength == 0 or c.regularizer != 'none',
+         f'strength {c.strength} needs a regularizer: cosine, sign or felt, got none')
 
 # %% ../../nbs/5_search/4_config.ipynb #fc2469dd
 def _defaults(preset, space, method, regularizer, gradient): # setting -> value
@@ -101,10 +103,10 @@ def _defaults(preset, space, method, regularizer, gradient): # setting -> value
 
 def search_config(preset:str='quick',        # 'quick' or 'paper'
                   space:str|Space='nb201',   # a key of `spaces`, or a space of your own
-                  regularizer:str|None=None, # 'none', 'cosine' (Λ) or 'sign'; None: cosine, and none where a method is given
+                  regularizer:str|None=None, # 'none', 'cosine' (Λ), 'sign' or 'felt'; None: cosine, or none with a method
                   gradient:str|None=None,    # 'exact', 'central' (as published), …; None: from the preset
                   seed:int=0,                # of everything
-                  method:str|Method|None=None, # a key of `METHODS`, or a method of your own; None: DARTS, with the regulariser
+                  method:str|Method|None=None, # a key of `METHODS`, or one of your own; None: DARTS, regularised
                   **given                    # any other field of `SearchConfig`; None: from the preset
                  ) -> SearchConfig:
     "A configuration: what is given, and the preset for the rest"

@@ -94,6 +94,6 @@ def alignment_bound(rho:float|Tensor, # share of the wishes that survives the su
 def survival_bound(alignment:float, # Λ of what α feels of the layers, measured
                    layers:int       # L, at least 2
                   ) -> float:
-    "The least share ϱ of the layers' wishes that survives their sum when their alignment is Λ; `alignment_bound` read backwards"
+    "The least share ϱ of the layers' wishes that survives when their alignment is Λ: `alignment_bound` backwards"
     total = max(0., layers + layers*(layers - 1)*alignment)**.5      # the length of the sum of the directions
     return max(0., 1 - (layers - total)/2)

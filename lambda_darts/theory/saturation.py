@@ -18,7 +18,7 @@ def _layers(grads, mask): # (layers, edges, operations), 0 where the edge does n
 
 def shares(grads:list|Tensor,    # layer gradients, each (edges, operations)
            mask:Tensor|None=None # (edges, operations), True where the edge offers the operation; None: everywhere
-          ) -> Tensor: # (layers,), summing to 1; negative for a layer that was overruled; zeros where the sum is nothing
+          ) -> Tensor: # (layers,), sum 1; negative for a layer that was overruled; 0 where the sum is nothing
     "Each layer's share in the sum of the centred layer gradients"
     G = _layers(grads, mask)
     offered = torch.ones_like(G[0]) if mask is None else mask.to(G)
@@ -58,5 +58,6 @@ def margin(p:Tensor,             # (edges, operations), mixing weights
            mask:Tensor|None=None # (edges, operations), True where the edge offers the operation; None: everywhere
           ) -> Tensor: # a scalar, 0 for ties at the top, 1 for one-hot mixtures
     "Mean over edges of the largest weight minus the second largest"
-    first, second = torch.cat([p, torch.zeros_like(p[..., :1])], -1).topk(2).values.unbind(-1)  # a lone weight has second 0
+    # a lone weight has second 0
+    first, second = torch.cat([p, torch.zeros_like(p[..., :1])], -1).topk(2).values.unbind(-1)
     return _edge_mean(first - second, _count(p, mask))
