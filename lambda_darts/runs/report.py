@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from ..cells.genotype import Genotype, read_genotype
 from ..core.files import duration, home_path, need, write_text
-from ..data.sources import SETS
 from .diagnosis import RULES, diagnose
 from .history import read_history
 from .page import again, badge, charts, document, drawn, pairs, row, table
@@ -114,7 +113,7 @@ def _again(run): # the command that repeats the run, and what to know about it
     c = run.config
     if 'no_command' in c: return again('', f"There is no command for it: {c['no_command']}")
     if 'command' not in c: return ''
-    if 'source' in c or not run.diagnosis or str(c['data']).lower() in ('digits', *SETS): return again(c['command'])
+    if 'source' in c or not run.diagnosis: return again(c['command'])
     return again(c['command'],
                  f"Put the file or folder of {c['data']} in place of its name, with the --size and --split "
                  f"that it had: the fingerprint {c.get('fingerprint', '')} must come out again.")

@@ -95,7 +95,8 @@ def history(self:Runner) -> pd.DataFrame: # as `Search.history`, and a last row 
     rows, steps = list(s.rows), list(s.steps)[:done]
     if not steps or epochs != len(rows): return pd.DataFrame(rows)
     a, w = (means(dicts) for dicts in zip(*steps))
-    now = dict(alignment_train=w['alignment'].item(), alignment_valid=a['alignment'].item(), train_loss=w['loss'].item())
+    measured = dict(alignment_train=w['alignment'], alignment_valid=a['alignment'], train_loss=w['loss'])
+    now = {k: v.item() for k, v in measured.items()}
     with torch.no_grad(): now |= standing(s.net)
     return pd.DataFrame([*rows, dict(now, epoch=epochs + done/self.per_epoch)])
 
