@@ -1,4 +1,4 @@
-"The commands as a person uses them: started as processes, killed and started again, given wrong things, and given own pictures."
+"The commands as a person uses them: started as processes, killed and started again, given wrong things, and given own images."
 import importlib.util, json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -191,7 +191,7 @@ def wrong_things(cwd):
     for name in ('pictures/a/1.png', 'pictures/b/1.png', 'lonely/a/1.png'):
         (cwd/name).parent.mkdir(parents=True)
         Image.fromarray(x[0]).save(cwd/name)
-    (cwd/'pictures'/'b'/'1.png').write_bytes(b'no picture')
+    (cwd/'pictures'/'b'/'1.png').write_bytes(b'no image')
     (cwd/'empty').mkdir()
     (cwd/'a_file').write_text('')
     for name, text in {'columns.csv': 'arch,accuracy\n', 'rowless.csv': 'arch,c10_test_200\n', 'part.csv': f'arch,c10_test_200\n{ARCH},91.5\n',
@@ -263,7 +263,7 @@ except SystemExit: print(sorted(set(sys.modules) & {heavy}), file=sys.stderr)
 TRAINING = ('run', '--epochs', 6, '--channels', 4, '--cells', 1, '--quiet')
 
 
-def test_from_pictures_to_answers(finished):
+def test_from_images_to_answers(finished):
     "Search, train, ask: each goes on where it was killed, and ends where an unbroken one does"
     digits = load_digits()
     for i in range(5): Image.fromarray((digits.images[i]*15).astype(np.uint8)).save(finished/f'{i}.png')
@@ -311,7 +311,7 @@ def check_run(folder):
     return history
 
 
-def test_own_pictures(tmp_path):
+def test_own_images(tmp_path):
     "A folder of class folders, and arrays in an .npz file; options spelled with `-` and with `_`"
     digits = load_digits()
     x, y = (digits.images*15).astype(np.uint8), digits.target
@@ -325,8 +325,8 @@ def test_own_pictures(tmp_path):
         (SEARCH, '--data', 'digits_as_png', '--batch_size', 20, '--alpha-lr', 1e-3, *short, '--out', 'a', '--regularizer', 'sign'),
         (SEARCH, '--data', 'arrays.npz', '--batch-size=50', '--alpha_lr=1e-3', *short, '--gradient', 'exact')], tmp_path)
     assert (png[0], png[2], npz[0], npz[2]) == (0, '', 0, ''), (png, npz)
-    assert png[1].startswith('digits_as_png: 60 train, 60 valid, 0 test pictures of 1x16x16, 3 classes\na\n')
-    assert npz[1].startswith('arrays: 150 train, 150 valid, 40 test pictures of 1x8x8, 10 classes\nruns')
+    assert png[1].startswith('digits_as_png: 60 train, 60 valid, 0 test images of 1x16x16, 3 classes\na\n')
+    assert npz[1].startswith('arrays: 150 train, 150 valid, 40 test images of 1x8x8, 10 classes\nruns')
     runs = [tmp_path/'a', *(tmp_path/'runs').iterdir()]
     assert len(runs) == 2
     for folder, size in zip(runs, (20, 50)):

@@ -35,7 +35,7 @@ class Retrain(Run):
                  genotype:Genotype,               # the cell
                  config:RetrainConfig|None=None,  # the recipe; None: the quick preset
                  data:Data|str='digits',          # images, or what `load_data` takes
-                 out:str|Path|None=None,          # its folder; None: one below retrained/ named after cell, data and recipe
+                 out:str|Path|None=None,          # its folder; None: one below retrained/, named by what it is
                  device:str='auto',               # 'auto', 'cpu' or 'cuda'
                  progress:bool=True):             # show a progress bar
         c = config or retrain_config(genotype)

@@ -14,6 +14,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
+from ..core.files import duration, need, plural
 from ..core.count import LiveBytes, multiply_adds
 from ..core.state import drawing, full_float32, undisturbed
 from ..cells.fans import SharedFan
@@ -23,9 +24,9 @@ from ..cells.supernet import Supernet
 
 # %% ../../nbs/5_search/7_estimate.ipynb #603fcc54
 def _tensors(search): # all that it holds between two steps, on its device
-    states = (s for o in (search.sgd, search.adam) for s in o.state.values())
-    grads = (p.grad for p in search.net.parameters())
-    every = [*search.net.parameters(), *search.net.buffers(), *grads, *tree_leaves(list(states)), *vars(search.data).values()]
+    net, states = search.net, [list(o.state.values()) for o in (search.sgd, search.adam)]
+    grads = [p.grad for p in net.parameters()]
+    every = [*net.parameters(), *net.buffers(), *grads, *tree_leaves(states), *vars(search.data).values()]
     return [t for t in every if isinstance(t, Tensor) and t.device.type == search.device.type]
 
 # %% ../../nbs/5_search/7_estimate.ipynb #142c9441
@@ -48,14 +49,16 @@ def untouched(search:Search): # any search
 def _endless(search): # steps of the last epoch, again and again
     while True: yield from search._steps(search.config.epochs - 1)
 
-def _memory(search, batch_size): # bytes held between two steps, and the most during one with so many pictures
+def _memory(search, batch_size): # bytes held between two steps, and the most during one with so many images
     search = copy.copy(search)
     search.config, device = replace(search.config, batch_size=batch_size), search.device
     steps = _endless(search)
     next(steps)
-    live = LiveBytes(_tensors(search)); held = live.now
+    live = LiveBytes(_tensors(search))
+    held = live.now
     if device.type == 'cuda':
-        torch.cuda.reset_peak_memory_stats(device); before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
         next(steps)
         return held, held + torch.cuda.max_memory_allocated(device) - before
     with live: next(steps)
@@ -63,7 +66,7 @@ def _memory(search, batch_size): # bytes held between two steps, and the most du
 
 # %% ../../nbs/5_search/7_estimate.ipynb #de1cc0c0
 def forecast(held:int,       # bytes held whatever the batch
-             peak:int,       # bytes with `batch_size` pictures
+             peak:int,       # bytes with `batch_size` images
              batch_size:int, # of the step that was counted
              wanted:int,     # another batch size
             ) -> int: # bytes
@@ -75,23 +78,23 @@ def free_memory(device:torch.device, # where
                ) -> int|None: # bytes; None: unknown
     "What can still be had on the device"
     if device.type == 'cuda':
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     info = Path('/proc/meminfo')
     lines = info.read_text(encoding='utf-8').splitlines() if info.exists() else []
     return next((int(l.split()[1])*1024 for l in lines if l.startswith('MemAvailable:')), None)
 
 # %% ../../nbs/5_search/7_estimate.ipynb #994af291
-def _size(n): return 'unknown' if n is None else f'{n/2**30:.2f} GiB' if n >= 2**30 else f'{n/2**20:.1f} MiB'
-
-def _span(s): # seconds for people
-    return f'{s/3600:.1f} h' if s >= 7200 else f'{s/60:.1f} min' if s >= 120 else f'{s:.3g} s'
+def _size(n): # bytes for people
+    if n is None: return 'unknown'
+    return f'{n/2**30:.2f} GiB' if n >= 2**30 else f'{n/2**20:.1f} MiB'
 
 @dataclass(frozen=True)
 class Estimate:
     "What a search needs; `print` it"
     weights: int           # ω, numbers
     alphas: int            # α, numbers
-    flops: int             # multiply-adds of one picture through the supernet
+    flops: int             # multiply-adds of one image through the supernet
     memory: int            # bytes at the peak of a step; a forecast where no step was timed
     available: int|None    # bytes there are for it; None: unknown
     seconds: tuple         # of each timed step of α and ω; empty: it would not fit
@@ -102,32 +105,55 @@ class Estimate:
     threads: int           # of the CPU
     advice: tuple          # what would need less memory; empty where it fits
 
-    fits = property(lambda self: self.available is None or self.memory <= self.available, doc='As far as is known')
-    step_seconds = property(lambda self: statistics.median(self.seconds) if self.seconds else math.nan, doc='The median')
-    epoch_seconds = property(lambda self: self.steps*self.step_seconds + self.evaluation, doc='Seconds per epoch')
-    search_seconds = property(lambda self: self.epochs*self.epoch_seconds, doc='Seconds of the whole search')
-
 # %% ../../nbs/5_search/7_estimate.ipynb #6a2ec010
+@patch(as_prop=True)
+def fits(self:Estimate) -> bool:
+    "Is the memory there, as far as is known?"
+    return self.available is None or self.memory <= self.available
+
+@patch(as_prop=True)
+def step_seconds(self:Estimate) -> float:
+    "The median"
+    return statistics.median(self.seconds) if self.seconds else math.nan
+
+@patch(as_prop=True)
+def epoch_seconds(self:Estimate) -> float:
+    "Seconds per epoch"
+    return self.steps*self.step_seconds + self.evaluation
+
+@patch(as_prop=True)
+def search_seconds(self:Estimate) -> float:
+    "Seconds of the whole search"
+    return self.epochs*self.epoch_seconds
+
+# %% ../../nbs/5_search/7_estimate.ipynb #124bc197
+@patch
+def _times(self:Estimate): # lines
+    if not self.seconds: return ['time      not measured: it would not fit', f"advice    {', or '.join(self.advice)}"]
+    least, most = duration(min(self.seconds)), duration(max(self.seconds))
+    return [f'step      {duration(self.step_seconds)} for α and ω (median of {len(self.seconds)}, {least} to {most})',
+            f'epoch     {duration(self.epoch_seconds)} ({self.steps} steps, and about {duration(self.evaluation)} '
+            'for the validation half)',
+            f'search    {duration(self.search_seconds)} ({self.epochs} epochs)']
+
 @patch
 def __str__(self:Estimate) -> str: # a few lines
-    lines = [f'weights   {self.weights:,}, and {self.alphas:,} α',
-             f'work      {self.flops/1e6:,.2f} M multiply-adds per picture and forward pass',
-             f'memory    {_size(self.memory)} at the peak of a step; available {_size(self.available)}',
-             f'device    {self.device}, {self.threads} thread{"s"*(self.threads > 1)}']
-    if not self.seconds: lines += ['time      not measured: it would not fit', f"advice    {', or '.join(self.advice)}"]
-    else: lines += [
-        f'step      {_span(self.step_seconds)} for α and ω (median of {len(self.seconds)}, '
-        f'{_span(min(self.seconds))} to {_span(max(self.seconds))})',
-        f'epoch     {_span(self.epoch_seconds)} ({self.steps} steps, and about {_span(self.evaluation)} for the validation half)',
-        f'search    {_span(self.search_seconds)} ({self.epochs} epochs)']
-    return '\n'.join(lines)
+    return '\n'.join([
+        f'weights   {self.weights:,}, and {self.alphas:,} α',
+        f'work      {self.flops/1e6:,.2f} M multiply-adds per image and forward pass',
+        f'memory    {_size(self.memory)} at the peak of a step; available {_size(self.available)}',
+        f"device    {self.device}, {plural(self.threads, 'thread')}",
+        *self._times()])
 
 # %% ../../nbs/5_search/7_estimate.ipynb #525f61f6
-def _clock(search, work): # seconds of one call, with everything it started
-    sync = lambda: torch.cuda.synchronize(search.device) if search.device.type == 'cuda' else None
-    sync(); start = time.perf_counter()
-    work(); sync()
-    return time.perf_counter() - start
+def _now(search): # seconds, when all that was started is done
+    if search.device.type == 'cuda': torch.cuda.synchronize(search.device)
+    return time.perf_counter()
+
+def _clock(search, work): # seconds of one call
+    start = _now(search)
+    work()
+    return _now(search) - start
 
 @torch.no_grad()
 def _evaluation(search): # seconds to evaluate the validation half
@@ -148,21 +174,22 @@ def _measure(search, steps, available): # bytes held, peak, bytes there are, sec
     return held, peak, available, seconds, _evaluation(search)
 
 # %% ../../nbs/5_search/7_estimate.ipynb #75baeb87
+def _count(parameters): return sum(p.numel() for p in parameters)
+
 @patch
 def estimate(self:Search,
              steps:int=3,            # steps to time
              available:int|None=None # bytes of memory to count on; None: what the machine has
             ) -> Estimate:
     "What the search needs: weights, arithmetic, memory and time. It writes no file and leaves the search as it was"
-    if not isinstance(steps, int) or steps < 1: raise ValueError(f'steps must be a whole number of at least 1, got {steps!r}')
+    need(isinstance(steps, int) and steps >= 1, f'steps must be a whole number of at least 1, got {steps!r}')
     c, net = self.config, self.net
     with memory_advice(self), untouched(self), full_float32(), undisturbed(), drawing(self.draws):
         net.train()
         held, peak, available, seconds, evaluation = _measure(self, steps, available)
-    count = lambda parameters: sum(p.numel() for p in parameters)
     x = next(net.parameters()).new_zeros(1, self.data.channels, *self.data.size)
     work = multiply_adds(net, x, net.mixing(), without=SharedFan)
-    told = Estimate(count(net.weights()), count(net.alphas.values()), work, peak, available, seconds, evaluation,
-                    len(self.data.train)//c.batch_size, c.epochs, str(self.device), torch.get_num_threads(), ())
+    told = Estimate(_count(net.weights()), _count(net.alphas.values()), work, peak, available, seconds, evaluation,
+                    self.epoch_steps, c.epochs, str(self.device), torch.get_num_threads(), ())
     if told.fits: return told
     return replace(told, advice=less_memory(c, lambda b: _size(forecast(held, peak, c.batch_size, b))))

@@ -38,16 +38,16 @@ class Search(Run):
     costly = ('batch_size', 'channels', 'gradient')
 
     def __init__(self,
-                 config:SearchConfig|None=None,   # what to do; None: the quick preset
+                 config:SearchConfig|None=None, # what to do; None: the quick preset
                  data:Data|str='digits',    # images, or what `load_data` takes
                  out:str|Path|None=None,    # its folder; None: a folder below runs/ named after the configuration
                  device:str='auto',         # 'auto', 'cpu' or 'cuda'
-                 table:str|Path|None=None,  # NAS-Bench-201's: the true accuracy of the cell at every epoch, for the record
+                 table:str|Path|None=None,  # NAS-Bench-201's: the cell's true accuracy at every epoch, for the record
                  progress:bool=True,        # show a progress bar
                  tensorboard:bool=False,    # write TensorBoard events too (extra `tensorboard`)
-                 recompute:bool=False,      # less memory, more time: cells run again in the backward pass (core.recompute)
+                 recompute:bool=False,      # less memory, more time: cells run again in the backward pass
                  compile:bool=False,        # torch.compile where first derivatives are enough (search.step)
-                 curvature:int=0):          # every so many epochs the largest eigenvalue of the Hessian in α; 0: if needed
+                 curvature:int=0):          # every so many epochs the Hessian's largest eigenvalue in α; 0: if needed
         c = config or search_config()
         device = get_device(device)
         self.method = get_method(c.method)
@@ -74,7 +74,8 @@ def _groups(kinds, config): # the layers that the regulariser compares, by their
     groups = {kind: [i for i, k in enumerate(kinds) if k == kind] for kind in seen}
     for kind, group in groups.items():
         if len(group) < 2:
-            raise ValueError(f'cells {config.cells} leaves one {kind} cell: alignment compares at least two, use more cells')
+            raise ValueError(f'cells {config.cells} leaves one {kind} cell: alignment compares at least two, '
+                             'use more cells')
     return list(groups.values())
 
 @patch
@@ -107,7 +108,7 @@ def index(self:Search) -> torch.Tensor: # of images
     return self.data.train
 
 @patch(as_prop=True)
-def stopped_at(self:Search) -> int|None: # index of the row whose cell is taken; None: the method has not ended the search
+def stopped_at(self:Search) -> int|None: # the row whose cell is taken; None: the method has not ended the search
     "Where early stopping goes back to"
     return stopping([r.get('curvature', float('nan')) for r in self.rows]) if self.method.stops else None
 
@@ -115,7 +116,8 @@ def stopped_at(self:Search) -> int|None: # index of the row whose cell is taken;
 def genotype(self:Search) -> Genotype:
     "The cell that the search stands for now: what α says, unless the method reads it off otherwise"
     if self.selected: return read_genotype(self.selected)
-    return self.net.genotype() if self.stopped_at is None else read_genotype(self.rows[self.stopped_at]['genotype'])
+    if self.stopped_at is None: return self.net.genotype()
+    return read_genotype(self.rows[self.stopped_at]['genotype'])
 
 @patch(as_prop=True)
 def finished(self:Search) -> bool:
@@ -220,8 +222,9 @@ def _curvature(self:Search, epoch): # in α, on one batch of the validation half
 def _row(self:Search, epoch):
     a, w = meters(self.steps)
     loss, accuracy = self.evaluate()
-    row = {'epoch': epoch+1, 'lr': self.sgd.param_groups[0]['lr'], 'lambda': self.strength, 'train_loss': w['loss'].item(),
-           'train_acc': w['correct'].item()*world()/self.config.batch_size, 'valid_loss': loss, 'valid_acc': accuracy}
+    row = {'epoch': epoch+1, 'lr': self.sgd.param_groups[0]['lr'], 'lambda': self.strength,
+           'train_loss': w['loss'].item(), 'train_acc': w['correct'].item()*world()/self.config.batch_size,
+           'valid_loss': loss, 'valid_acc': accuracy}
     for k in ('alignment', 'cosine', 'felt', 'rho'):
         if k in w: row.update({f'{k}_train': w[k].item(), f'{k}_valid': a[k].item()})
     row.update(standing(self.net))
@@ -311,7 +314,8 @@ def summary(self:Search) -> str: # a few lines
         lines.append(f'truth     {self._true_acc(g):.2f} % CIFAR-10 test accuracy of the trained cell, by the table '
                      '(nan: not in it)')
     if g.collapsed:
-        lines.append(f'warning   {explain(g)} Try a regularizer (cosine or sign), a larger strength or a smaller alpha_lr.')
+        lines.append(f'warning   {explain(g)} Try a regularizer (cosine or sign), a larger strength or a smaller '
+                     'alpha_lr.')
     return '\n'.join([*lines, self.listing])
 
 # %% ../../nbs/5_search/5_search.ipynb #572963a7
@@ -320,11 +324,13 @@ def less_memory(config:SearchConfig, # of a search
                ) -> tuple: # in words
     "Settings that need less memory"
     c, ways = config, []
-    if half := c.batch_size//2: ways.append(f'batch_size {half}' + (f' (about {memory(half)})' if memory else ''))
+    half = c.batch_size//2
+    if half: ways.append(f'batch_size {half} (about {memory(half)})' if memory else f'batch_size {half}')
     if c.strength and c.gradient == 'exact': ways.append("gradient central (one pass's graph at a time)")
     if c.alpha_gradient == 'second-exact': ways.append('alpha_gradient second')
     if c.channels//2 and c.channels//2 % c.partial == 0: ways.append(f'channels {c.channels//2}')
-    if c.partial == 1 and c.channels % 4 == 0: ways.append('partial 4 (a quarter of the channels through the operations)')
+    if c.partial == 1 and c.channels % 4 == 0:
+        ways.append('partial 4 (a quarter of the channels through the operations)')
     return tuple(ways or ['a machine with more memory'])
 
 @patch
