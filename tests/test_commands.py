@@ -1,4 +1,4 @@
-"The commands as a person uses them: started as processes, killed and started again, given wrong things, and given own pictures."
+"The commands as a person uses them: started as processes, killed and started again, given wrong things, and given own images."
 import importlib.util, json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -191,7 +191,7 @@ def wrong_things(cwd):
     for name in ('pictures/a/1.png', 'pictures/b/1.png', 'lonely/a/1.png'):
         (cwd/name).parent.mkdir(parents=True)
         Image.fromarray(x[0]).save(cwd/name)
-    (cwd/'pictures'/'b'/'1.png').write_bytes(b'no picture')
+    (cwd/'pictures'/'b'/'1.png').write_bytes(b'no image')
     (cwd/'empty').mkdir()
     (cwd/'a_file').write_text('')
     for name, text in {'columns.csv': 'arch,accuracy\n', 'rowless.csv': 'arch,c10_test_200\n', 'part.csv': f'arch,c10_test_200\n{ARCH},91.5\n',
@@ -263,7 +263,7 @@ except SystemExit: print(sorted(set(sys.modules) & {heavy}), file=sys.stderr)
 TRAINING = ('run', '--epochs', 6, '--channels', 4, '--cells', 1, '--quiet')
 
 
-def test_from_pictures_to_answers(finished):
+def test_from_images_to_answers(finished):
     "Search, train, ask: each goes on where it was killed, and ends where an unbroken one does"
     digits = load_digits()
     for i in range(5): Image.fromarray((digits.images[i]*15).astype(np.uint8)).save(finished/f'{i}.png')
@@ -311,7 +311,7 @@ def check_run(folder):
     return history
 
 
-def test_own_pictures(tmp_path):
+def test_own_images(tmp_path):
     "A folder of class folders, and arrays in an .npz file; options spelled with `-` and with `_`"
     digits = load_digits()
     x, y = (digits.images*15).astype(np.uint8), digits.target
