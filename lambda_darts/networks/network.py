@@ -16,7 +16,7 @@ from ..core.files import need
 from ..core.state import generator
 from ..cells.genotype import Genotype
 from ..cells.operations import AvgPool, FactorizedReduce, ReLUConvBN, make_op
-from ..cells.supernet import Reduction, classifier, skeleton
+from ..cells.supernet import Reduction, classifier, layer_plan
 
 # %% ../../nbs/6_networks/1_network.ipynb #e7f90b0e
 def _nodes(genotype, kind): # per node its (operation, source) pairs, `none` only where a node has nothing else
@@ -94,7 +94,7 @@ class Network(nn.Module):
         n, outs = genotype.inputs, None
         if stem == 'imagenet':
             outs = ([(C, 0)]*n + [(C, 1)])[-n:]  # the stem before its last convolution, and after it
-        layers = skeleton(genotype, C, L, outs)
+        layers = layer_plan(genotype, C, L, outs)
         self.stem = nn.ModuleList(_stem(stem, sizes['in_channels'], C, 3*C if genotype.reduce else C))
         self.layers = nn.ModuleList(_layer(genotype, at) for at in layers)
         self.head = classifier(genotype, C, classes)
