@@ -9,7 +9,7 @@ __all__ = []
 from ..core import face
 
 # %% ../../nbs/5_search/0_search.ipynb #522fd6fa
-face('lambda_darts.search',
+face('lambda_darts.search', 'estimate',
      step='alpha_step unrolled_alpha_step weight_step',
      methods='METHODS Method get_method',
      probe='alpha_curvature curvature layer_gradients own_cells',
