@@ -13,13 +13,13 @@ from chapters import (BOOK, CHAPTERS, FACES, FLOORS, LIB, MODULES, ROOT, Cell, C
 # What is known to offend: rule -> places. It may only shrink: a clean place in it is an error.
 OFFENDERS = dict(
     order='''
-        1_theory/4_regularizer 2_cells/7_supernet 5_search/9_whole_loop''',
+        1_theory/4_regularizer 2_cells/7_supernet experiments/8_whole_loop''',
     long_lines='''
         tools/layers.py tests/test_commands.py tests/test_ranks.py 1_theory/2_saturation 1_theory/3_alignment
-        1_theory/4_regularizer 4_runs/1a_options 5_search/2b_identity 5_search/4_config 5_search/5_search
-        5_search/7_estimate 5_search/8_own_space 6_networks/2a_batches 7_widgets/2_dashboard 9_cli/0_cli''',
+        1_theory/4_regularizer 4_runs/2_options 5_search/3_identity 5_search/5_config 5_search/6_search
+        5_search/8_estimate 5_search/9_own_space 6_networks/3_batches 7_widgets/2_dashboard 9_cli/0_cli''',
     long_cells='''
-        5_search/5_search 6_networks/4_retrain''',
+        5_search/6_search 6_networks/5_retrain''',
     times_bool='''
         networks.trained''',
     named_lambdas='''
@@ -53,14 +53,10 @@ CODE = IN_LIBRARY + BESIDE
 # --- the order of things
 
 def order(place):
-    "Imports that do not come from an earlier chapter of the package or from a lower floor"
-    earlier = {c.module for c in CHAPTERS if c.path < place.chapter.path}
-    def fine(module):
-        package = module.split('.')[0]
-        if package == place.package: return module in earlier or module == place.chapter.module
-        return not module or FLOORS[package] < FLOORS[place.package]
+    "Imports of a chapter, its checks among them, that do not come from an earlier chapter"
+    earlier = {c.module for c in CHAPTERS if c.path <= place.chapter.path}
     found = imports(place.source, place.package) if place.package else []
-    return [f'{i.module} {i.name}'.strip() for i in found if not fine(i.module)]
+    return [f'{i.module} {i.name}'.strip() for i in found if i.module and i.module not in earlier]
 
 
 def floors(place):
@@ -100,8 +96,9 @@ def patches(place):
 # --- short things
 
 def long_lines(place):
-    "Lines of more than 120 characters"
-    return [line.strip()[:40] for line in place.source.splitlines() if len(line) > 120]
+    "Lines of more than 120 characters; a directive, such as a figure's alternative text, can't be broken"
+    return [line.strip()[:40] for line in place.source.splitlines() if len(line) > 120 and not line.startswith('#|')]
+
 def code_lines(src): return [line for line in src.splitlines() if line.strip() and not line.lstrip().startswith('#')]
 
 

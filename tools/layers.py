@@ -2,12 +2,12 @@
 
     python tools/layers.py
 
-Small NAS-Bench-201 supernets on scikit-learn's digits (8×8 pixels), C = 8, N = 1, 2, 3, 5 cells per stage, one seed, with and
-without the scale and shift of BatchNorm. ω learns as in a search (SGD, .025, momentum .9, batch 64) on the training half; after
-0, 10 and 30 steps (N = 1 and 2: and after 100) the layer gradients of the validation half are recorded. Stored in
-nbs/experiments/results/layers: norms.csv, a row for each layer: the mean norm over batches, and the norm of the mean;
-wishes.csv, a row for each moment: the mean gradient summed over the layers, as a mean over the edges, by operation. One or two
-minutes on one thread.
+Small NAS-Bench-201 supernets on scikit-learn's digits (8×8 pixels), C = 8, N = 1, 2, 3, 5 cells per stage, one seed,
+with and without the scale and shift of BatchNorm. ω learns as in a search (SGD, .025, momentum .9, batch 64) on the
+training half; after 0, 10 and 30 steps (N = 1 and 2: and after 100) the layer gradients of the validation half are
+recorded. Stored in nbs/experiments/results/layers: norms.csv, a row for each layer: the mean norm over batches, and
+the norm of the mean; wishes.csv, a row for each moment: the mean gradient summed over the layers, as a mean over the
+edges, by operation. One or two minutes on one thread.
 """
 import os
 
@@ -31,7 +31,7 @@ DEPTHS = {1: (0, 10, 30, 100), 2: (0, 10, 30, 100), 3: (0, 10, 30), 5: (0, 10, 3
 
 
 def gradients(net, data, batches=8):
-    "Layer gradients of validation batches, (batches, layers, edges, operations); the statistics of BatchNorm are those of the batch"
+    "Layer gradients of validation batches, (batches, layers, edges, operations); BatchNorm sees the batch alone"
     found = []
     for x, y in itertools.islice(data.batches('valid', 64, 0, 0), batches):
         copies = [p.detach().requires_grad_() for p in net.mixing()]
@@ -62,7 +62,8 @@ def main():
         for steps, net in trained(N, affine, data):
             g, at = gradients(net, data), dict(N=N, affine=affine, steps=steps)
             lengths, means = g.flatten(2).norm(dim=2).mean(0), g.mean(0).flatten(1).norm(dim=1)
-            norms += [at | dict(layer=l, norm=a.item(), of_mean=b.item()) for l, (a, b) in enumerate(zip(lengths, means))]
+            norms += [at | dict(layer=l, norm=a.item(), of_mean=b.item()) for l,
+                      (a, b) in enumerate(zip(lengths, means))]
             wishes.append(at | dict(zip(NB201_OPS, g.mean(0).sum(0).mean(0).tolist())))
     RESULTS.mkdir(exist_ok=True)
     for name, rows in (('norms', norms), ('wishes', wishes)):

@@ -10,4 +10,5 @@ from ..core import face
 
 # %% ../../nbs/9_cli/0_cli.ipynb #f591dd6b
 face('lambda_darts.cli',
-     commands='lambda_darts_search lambda_darts_query lambda_darts_draw lambda_darts_retrain lambda_darts_predict lambda_darts_export lambda_darts_bench lambda_darts_watch')
+     commands='lambda_darts_search lambda_darts_query lambda_darts_draw lambda_darts_retrain '
+              'lambda_darts_predict lambda_darts_export lambda_darts_bench lambda_darts_watch')

@@ -33,7 +33,9 @@ def pairwise(grads:list|Tensor,  # layer gradients, one per layer
     "The agreement of every pair of layers"
     _check(kind)
     G = stack(grads)
-    if kind == 'cosine': U = _units(G); return U @ U.T
+    if kind == 'cosine':
+        U = _units(G)
+        return U @ U.T
     A = G.abs()
     return G @ G.T * _inverse(A @ A.T)
 

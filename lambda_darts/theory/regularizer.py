@@ -25,9 +25,9 @@ class AlignmentRegularizer:
                  kind:str='cosine',  # 'cosine' (Λ), 'sign' (its signed twin) or 'felt' (Λ of J g_l, what α feels)
                  gradient:str='central',  # 'central' (as published), 'pair', 'forward' or 'exact'
                  epsilon:float=1e-3,  # ε₀, the length of the whole move of the mixing weights in a difference
-                 groups:list|None=None,  # lists of layer indices, which may overlap: their Λ are summed; None: one of all layers
+                 groups:list|None=None,  # lists of layer indices, may overlap: their Λ are summed; None: one of all
                  reduce:Callable|None=None,  # the mean over ranks of a vector; u comes from the mean gradients
-                 model:nn.Module|None=None): # its buffers (BatchNorm's statistics, ...) are left as the first pass leaves them
+                 model:nn.Module|None=None): # its buffers (BatchNorm's statistics, ...) stay as the first pass leaves them
         for what, value, known in (('regularizer', kind, KINDS), ('gradient', gradient, GRADIENTS)):
             if value not in known:
                 raise ValueError(f'unknown {what} {value!r}: use {", ".join(map(repr, known[:-1]))} or {known[-1]!r}')
@@ -190,7 +190,8 @@ def check(self:AlignmentRegularizer):
     noted, self.noted = self.noted, None
     delta, allowed = (noted if self.reduce is None else self.reduce(noted)).tolist()
     if delta > _BOUND*allowed:
-        raise ValueError(f'the loss is another function at each call: with the mixing weights moved by {self.epsilon:g} '
+        raise ValueError('the loss is another function at each call: '
+                         f'with the mixing weights moved by {self.epsilon:g} '
                          f'it changed {delta/allowed:.3g} times '
                          "as much as curvature, kinks and rounding explain. Use one batch per step, "
                          "torch's global generator for random numbers, and model= "
