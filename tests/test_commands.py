@@ -1,4 +1,4 @@
-"The commands as a person uses them: started as processes, killed and started again, given wrong things, and given own images."
+"The commands as a person uses them: as processes, killed and started again, given wrong things, given own images."
 import importlib.util, json, os, re, shutil, signal, subprocess, sys, time
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from lambda_darts.cli import commands as cli
 
 ROOT = Path(__file__).resolve().parents[1]
-SEARCH, RETRAIN, PREDICT, EXPORT = 'lambda_darts_search', 'lambda_darts_retrain', 'lambda_darts_predict', 'lambda_darts_export'
+SEARCH, RETRAIN, PREDICT, EXPORT = (f'lambda_darts_{c}' for c in ('search', 'retrain', 'predict', 'export'))
 QUERY, DRAW, BENCH, WATCH = 'lambda_darts_query', 'lambda_darts_draw', 'lambda_darts_bench', 'lambda_darts_watch'
 SMALL = ('--channels', 2, '--cells', 1, '--quiet')
 EPOCHS = 15
@@ -24,7 +24,8 @@ ARCH = '|skip_connect~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|avg_pool_3x3~2|'
 def command(name, *args):
     "The console script beside this Python, or what that script would do"
     script = Path(sys.executable).with_name(name)
-    start = [script] if script.exists() else [sys.executable, '-c', f'from lambda_darts.cli.commands import {name}; {name}()']
+    start = [script] if script.exists() else [sys.executable, '-c',
+                                              f'from lambda_darts.cli.commands import {name}; {name}()']
     return [*map(str, [*start, *args])]
 
 
@@ -35,7 +36,8 @@ def environment():
 
 
 def start(cmd, cwd, **kwargs):
-    return subprocess.Popen(cmd, cwd=cwd, env=environment(), encoding='utf-8', stdout=subprocess.PIPE, stderr=subprocess.PIPE, **kwargs)
+    return subprocess.Popen(cmd, cwd=cwd, env=environment(), encoding='utf-8', stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, **kwargs)
 
 
 def run(name, *args, cwd):
@@ -74,7 +76,8 @@ def session(lines, cwd):
 
 def tree(folder):
     "Every file below `folder`, hidden ones too, with its bytes and the time of its last change"
-    return {str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) if p.is_file() else None for p in Path(folder).rglob('*')}
+    return {str(p.relative_to(folder)): (p.stat().st_mtime_ns, p.read_bytes()) if p.is_file() else None
+            for p in Path(folder).rglob('*')}
 
 
 def same(a, b):
@@ -97,7 +100,8 @@ def assert_same_search(a, b):
     assert any('alpha' in k for k in x['net']) and len(x['history']) == EPOCHS
     assert not [k for k in x.keys() | y.keys() if not same(x.get(k), y.get(k))]
     assert untimed(a).equals(untimed(b))
-    for name in ('genotype.json', 'cell.svg', 'config.json'): assert (a/name).read_bytes() == (b/name).read_bytes(), name
+    for name in ('genotype.json', 'cell.svg',
+                 'config.json'): assert (a/name).read_bytes() == (b/name).read_bytes(), name
     assert sorted(p.name for p in a.iterdir()) == sorted(p.name for p in b.iterdir())
 
 
@@ -161,7 +165,8 @@ def test_truncated_checkpoint(unbroken, finished):
     os.truncate(path, path.stat().st_size//2)
     before = tree(finished)
     status, out, err = run(SEARCH, *RUN, '--out', 'run', cwd=finished)
-    assert status == 2 and err.count('\n') == 1 and str(Path('run')/'checkpoint.pt') in err and 'checkpoint.previous.pt' in err, err
+    assert status == 2 and err.count('\n') == 1, err
+    assert str(Path('run')/'checkpoint.pt') in err and 'checkpoint.previous.pt' in err, err
     assert tree(finished) == before
     os.replace(finished/'run'/'checkpoint.previous.pt', path)
     assert torch.load(path, weights_only=True)['history'][-1]['epoch'] == EPOCHS - 1
@@ -182,8 +187,10 @@ def wrong_things(cwd):
     "Files no search can start from"
     digits = load_digits()
     x, y = digits.images[:200].astype(np.uint8), digits.target[:200]
-    arrays = dict(good=(x, y), pickled=(x, y.astype(object)), floats=(x/16, y), float_labels=(x, y/2), longer=(x, np.append(y, 1)),
-                  one_class=(x, 0*y), below_0=(x, y - 1), none=(x[:0], y[:0]), few=(x[:9], y[:9]), sorted=(x, np.sort(y)), flat=(x.reshape(200, -1), y))
+    arrays = dict(good=(x, y), pickled=(x, y.astype(object)), floats=(x/16, y), float_labels=(x, y/2),
+                  longer=(x, np.append(y, 1)),
+                  one_class=(x, 0*y), below_0=(x, y - 1), none=(x[:0], y[:0]), few=(x[:9], y[:9]),
+                  sorted=(x, np.sort(y)), flat=(x.reshape(200, -1), y))
     for name, (images, labels) in arrays.items(): np.savez(cwd/f'{name}.npz', train_images=images, train_labels=labels)
     np.savez(cwd/'keyless.npz', pictures=x, classes=y)
     np.savez(cwd/'overlap.npz', train=np.arange(100), valid=np.arange(99, 200))
@@ -194,28 +201,40 @@ def wrong_things(cwd):
     (cwd/'pictures'/'b'/'1.png').write_bytes(b'no image')
     (cwd/'empty').mkdir()
     (cwd/'a_file').write_text('')
-    for name, text in {'columns.csv': 'arch,accuracy\n', 'rowless.csv': 'arch,c10_test_200\n', 'part.csv': f'arch,c10_test_200\n{ARCH},91.5\n',
-                       'percent.csv': f'arch,c10_test_200\n{ARCH},915\n', 'broken.json': '{"space": "nb201"'}.items(): (cwd/name).write_text(text)
+    for name, text in {'columns.csv': 'arch,accuracy\n', 'rowless.csv': 'arch,c10_test_200\n',
+                       'part.csv': f'arch,c10_test_200\n{ARCH},91.5\n',
+                       'percent.csv': f'arch,c10_test_200\n{ARCH},915\n',
+                       'broken.json': '{"space": "nb201"'}.items(): (cwd/name).write_text(text)
 
 
 SEARCH_MISTAKES = {  # options: what the one line must say
-    '--out a_file': 'a_file', '--out a_file/run': 'a_file', '--space nb301': 'nb201', '--regularizer l2': 'cosine', '--preset fast': 'quick',
-    '--method nas': 'darts-2nd', '--method darts-minus --space s4': 'skip_connect', '--regularizer none --strength 1': 'needs a regularizer',
-    '--rise 0': 'share of the search', '--weight_decay -1': 'weight_decay', '--epochs 0': 'epochs', '--lr nan': 'lr', '--seed -1': 'seed', '--device tpu': 'cuda', '--batch-size 1000': 'batch of 1000',
+    '--out a_file': 'a_file', '--out a_file/run': 'a_file', '--space nb301': 'nb201', '--regularizer l2': 'cosine',
+                   '--preset fast': 'quick',
+    '--method nas': 'darts-2nd', '--method darts-minus --space s4': 'skip_connect',
+                   '--regularizer none --strength 1': 'needs a regularizer',
+    '--rise 0': 'share of the search', '--weight_decay -1': 'weight_decay', '--epochs 0': 'epochs', '--lr nan': 'lr',
+                   '--seed -1': 'seed', '--device tpu': 'cuda', '--batch-size 1000': 'batch of 1000',
     '--data absent.npz': 'absent.npz', '--data absent/folder': 'absent', '--data CIFAR10 --root nowhere': '--download',
-    '--data pickled.npz': 'pickled', '--data keyless.npz': 'train_images', '--data cut.npz': 'cut.npz', '--data floats.npz': 'uint8',
-    '--data float_labels.npz': 'integer', '--data longer.npz': '201 labels', '--data one_class.npz': '1 class', '--data below_0.npz': 'count from 0',
-    '--data none.npz': '0 class', '--data few.npz': 'no image of class', '--data flat.npz': '3 or 4 axes', '--data a_file': 'a_file',
-    '--data good.npz --split overlap.npz': 'overlap', '--data good.npz --split good.npz': 'train and valid', '--data good.npz --size 3': 'too small',
-    '--data pictures': 'not an image', '--data lonely': '1 class', '--data empty': 'folder of images per class', '--data digit': 'unknown data', '--data sorted.npz --split ordered': 'no image of class',
-    '--table columns.csv': 'c10_test_200', '--table rowless.csv': 'no row', '--table percent.csv': 'percentage', '--table empty': 'empty',
+    '--data pickled.npz': 'pickled', '--data keyless.npz': 'train_images', '--data cut.npz': 'cut.npz',
+                   '--data floats.npz': 'uint8',
+    '--data float_labels.npz': 'integer', '--data longer.npz': '201 labels', '--data one_class.npz': '1 class',
+                   '--data below_0.npz': 'count from 0',
+    '--data none.npz': '0 class', '--data few.npz': 'no image of class', '--data flat.npz': '3 or 4 axes',
+                   '--data a_file': 'a_file',
+    '--data good.npz --split overlap.npz': 'overlap', '--data good.npz --split good.npz': 'train and valid',
+                   '--data good.npz --size 3': 'too small',
+    '--data pictures': 'not an image', '--data lonely': '1 class', '--data empty': 'folder of images per class',
+                   '--data digit': 'unknown data', '--data sorted.npz --split ordered': 'no image of class',
+    '--table columns.csv': 'c10_test_200', '--table rowless.csv': 'no row', '--table percent.csv': 'percentage',
+                   '--table empty': 'empty',
     '--table good.npz': 'good.npz'}
 if not torch.cuda.is_available(): SEARCH_MISTAKES['--device cuda'] = 'no CUDA device'
 if importlib.util.find_spec('tensorboard') is None: SEARCH_MISTAKES['--tensorboard'] = 'lambda_darts[tensorboard]'
 QUERY_MISTAKES = {
     (ARCH,): '--table', (ARCH, '--table', 'absent.csv'): 'absent.csv', (ARCH, '--table', 'columns.csv'): 'c10_test_200',
     **{(cell, '--table', 'part.csv'): says for cell, says in (
-        (ARCH[:-1], '|op~0|'), (ARCH.replace('3x3', '5x5'), 'nor_conv_3x3'), (ARCH.replace('none', 'skip_connect'), 'part.csv'),
+        (ARCH[:-1], '|op~0|'), (ARCH.replace('3x3', '5x5'), 'nor_conv_3x3'),
+                                                              (ARCH.replace('none', 'skip_connect'), 'part.csv'),
         ('nothing', 'nothing'), ('empty', 'genotype.json'), ('broken.json', 'broken.json'), ('a_file', 'a_file'))}}
 
 
@@ -227,7 +246,8 @@ def test_mistakes(tmp_path):
     lines |= {(QUERY, *line): says for line, says in QUERY_MISTAKES.items()}
     results = session(lines, tmp_path)
     wrong = {' '.join(map(str, line)): res for (line, says), res in zip(lines.items(), results)
-             if res[0] != 2 or res[2].count('\n') != 1 or not res[2].startswith(line[0]) or says not in res[2] or 'Traceback' in res[2]}
+             if res[0] != 2 or res[2].count('\n') != 1 or not res[2].startswith(line[0]) or says not in res[2]
+             or 'Traceback' in res[2]}
     assert not wrong
     assert tree(tmp_path) == before
 
@@ -277,13 +297,17 @@ def test_from_images_to_answers(finished):
     for name in ('report.html', 'cell.svg', 'history.csv'): assert (folder/name).stat().st_size
     table = ok(PREDICT, 'run/retrain', *(f'{i}.png' for i in range(5)), '--top', 2, cwd=finished)
     assert table.count('.png') == 5 and 'probability_2' in table
-    assert ok(EXPORT, 'run/retrain', '--out', 'network.pt2', cwd=finished) == 'network.pt2\n' and (finished/'network.pt2').stat().st_size
+    assert ok(EXPORT, 'run/retrain', '--out', 'network.pt2',
+              cwd=finished) == 'network.pt2\n' and (finished/'network.pt2').stat().st_size
 
 
 MISTAKES = {  # what is typed, and what the one line must say
-    (RETRAIN, 'nowhere'): 'nowhere', (RETRAIN, ARCH, '--preset', 'fast'): 'paper-cifar', (RETRAIN, ARCH, '--epochs', 0): 'epochs',
-    (RETRAIN, ARCH, '--data', 'absent.npz'): 'absent.npz', (PREDICT, 'empty', 'pictures'): 'network.safetensors', (PREDICT, 'a_file', 'pictures'): 'a_file',
-    (EXPORT, 'empty'): 'network.safetensors', (BENCH, '--space', 'nb301'): 'nb201', (BENCH, '--size', 30): 'multiple of 4',
+    (RETRAIN, 'nowhere'): 'nowhere', (RETRAIN, ARCH, '--preset', 'fast'): 'paper-cifar',
+            (RETRAIN, ARCH, '--epochs', 0): 'epochs',
+    (RETRAIN, ARCH, '--data', 'absent.npz'): 'absent.npz', (PREDICT, 'empty', 'pictures'): 'network.safetensors',
+            (PREDICT, 'a_file', 'pictures'): 'a_file',
+    (EXPORT, 'empty'): 'network.safetensors', (BENCH, '--space', 'nb301'): 'nb201',
+            (BENCH, '--size', 30): 'multiple of 4',
     (SEARCH, '--every', 0): 'every', (SEARCH, '--epoch_s', 3): 'did you mean --epochs?',
     (RETRAIN, ARCH, '--stem', 'imagnet'): 'did you mean imagenet?', (SEARCH, '--estimate', '--space', 's9'): 'nb201'}
 
@@ -319,11 +343,14 @@ def test_own_images(tmp_path):
         (tmp_path/'digits_as_png'/name).mkdir(parents=True)
         for i, image in enumerate(x[y == label][:40]):
             Image.fromarray(image.repeat(2, 0).repeat(2, 1)).save(tmp_path/'digits_as_png'/name/f'{i}.png')
-    np.savez(tmp_path/'arrays.npz', train_images=x[:300], train_labels=y[:300], test_images=x[300:340], test_labels=y[300:340])
+    np.savez(tmp_path/'arrays.npz', train_images=x[:300], train_labels=y[:300], test_images=x[300:340],
+             test_labels=y[300:340])
     short = ('--epochs=1', '--channels', 2, '--quiet')
     png, npz = session([
-        (SEARCH, '--data', 'digits_as_png', '--batch_size', 20, '--alpha-lr', 1e-3, *short, '--out', 'a', '--regularizer', 'sign'),
-        (SEARCH, '--data', 'arrays.npz', '--batch-size=50', '--alpha_lr=1e-3', *short, '--gradient', 'exact')], tmp_path)
+        (SEARCH, '--data', 'digits_as_png', '--batch_size', 20, '--alpha-lr', 1e-3, *short, '--out', 'a',
+         '--regularizer', 'sign'),
+        (SEARCH, '--data', 'arrays.npz', '--batch-size=50', '--alpha_lr=1e-3', *short, '--gradient', 'exact')],
+                       tmp_path)
     assert (png[0], png[2], npz[0], npz[2]) == (0, '', 0, ''), (png, npz)
     assert png[1].startswith('digits_as_png: 60 train, 60 valid, 0 test images of 1x16x16, 3 classes\na\n')
     assert npz[1].startswith('arrays: 150 train, 150 valid, 40 test images of 1x8x8, 10 classes\nruns')
@@ -342,11 +369,14 @@ def test_cifar10_with_the_table(tmp_path):
     if not here or not all((Path(here)/n).is_file() for n in names):
         pytest.skip(f'needs {" and ".join(names)} in the folder that LAMBDA_DARTS_DATA names')
     data, table = (Path(here).resolve()/n for n in names)
-    out = ok(SEARCH, '--data', data, '--size', 8, *SMALL, '--epochs', 1, '--table', table, '--regularizer', 'none', '--out', 'run', cwd=tmp_path)
+    out = ok(SEARCH, '--data', data, '--size', 8, *SMALL, '--epochs', 1, '--table', table, '--regularizer', 'none',
+             '--out', 'run', cwd=tmp_path)
     row = check_run(tmp_path/'run').iloc[0]
     truth = pd.read_csv(table).set_index('arch').loc[row.genotype]
     assert row.true_acc == truth.c10_test_200 and row['lambda'] == 0
-    assert 'cifar10_small: 2500 train, 2500 valid, 1000 test images of 3x8x8, 10 classes' in out and f'{row.true_acc:.2f} %' in out
+    assert 'cifar10_small: 2500 train, 2500 valid, 1000 test images of 3x8x8, 10 classes' in out
+    assert f'{row.true_acc:.2f} %' in out
     said = ok(QUERY, 'run', '--table', table, cwd=tmp_path)
-    assert said.startswith(row.genotype) and f'{truth.c10_test_200:.2f}' in said and f'{truth.in16_test_200:.2f}' in said
+    assert said.startswith(row.genotype)
+    assert f'{truth.c10_test_200:.2f}' in said and f'{truth.in16_test_200:.2f}' in said
     assert ok(QUERY, row.genotype, '--table', table, cwd=tmp_path) == said

@@ -18,25 +18,30 @@ from lambda_darts.search.search import Search
 def search(out, norm, **kw): # in double precision, on 66 + 66 digits: the last batch to be evaluated is short
     digits = load_data()
     few = load_data((digits.images[:132], digits.labels[:132]))
-    s = Search(search_config(**dict(channels=2, epochs=2, batch_size=16, lr=.1, dtype='float64', sync_norm=norm == 'sync') | kw), few, out, 'cpu', progress=False)
+    given = dict(channels=2, epochs=2, batch_size=16, lr=.1, dtype='float64', sync_norm=norm == 'sync')
+    s = Search(search_config(**given | kw), few, out, 'cpu', progress=False)
     for m in s.net.modules():
         if norm == 'still' and isinstance(m, torch.nn.BatchNorm2d): m.eval(); m.train = lambda mode=True: None
     return s
 
 def noisy(out): search(out, 'alone', space='s4', cells=4, epochs=4).run()
 '''
-CASES = [(norm, name) for norm in ('still', 'sync') for name in 'none exact central forward sign sign_central second second_exact row'.split()]
-for case in ('still', 'row'), ('sync', 'forward'), ('sync', 'second'), ('sync', 'sign_central'): CASES.remove(case)   # they would say nothing new
-EQUAL = SEARCH + f'CASES = {CASES + [("alone", "exact")]}' + '''
+CASES = [(norm, name) for norm in ('still', 'sync')
+         for name in 'none exact central forward sign sign_central second second_exact row'.split()]
+# they would say nothing new
+for case in ('still', 'row'), ('sync', 'forward'), ('sync', 'second'), ('sync', 'sign_central'): CASES.remove(case)
+SETTINGS = dict(
+    none=dict(regularizer='none'), exact=dict(gradient='exact'), central=dict(gradient='central'),
+    forward=dict(gradient='forward'), sign=dict(regularizer='sign', gradient='exact'),
+    sign_central=dict(regularizer='sign', gradient='central'), second=dict(alpha_gradient='second'),
+    second_exact=dict(alpha_gradient='second-exact'), row=dict(space='s2', channels=4, cells=4))
+EQUAL = SEARCH + f'CASES, SETTINGS = {CASES + [("alone", "exact")]}, {SETTINGS}' + '''
 with ranks('cpu'):
     for norm in ('still', 'sync', 'alone'):
-        for name, kw in dict(
-                none=dict(regularizer='none'), exact=dict(gradient='exact'), central=dict(gradient='central'), forward=dict(gradient='forward'),
-                sign=dict(regularizer='sign', gradient='exact'), sign_central=dict(regularizer='sign', gradient='central'),
-                second=dict(alpha_gradient='second'), second_exact=dict(alpha_gradient='second-exact'), row=dict(space='s2', channels=4, cells=4)).items():
+        for name, kw in SETTINGS.items():
             if (norm, name) in CASES: search(f'{sys.argv[1]}/{norm}-{name}', norm, **kw).run()
-    for name, kw in dict(exact=dict(gradient='exact'), sign_central=dict(regularizer='sign', gradient='central')).items():
-        wrong = search(f'{sys.argv[1]}/wrong-{name}', 'still', **kw)
+    for name in ('exact', 'sign_central'):
+        wrong = search(f'{sys.argv[1]}/wrong-{name}', 'still', **SETTINGS[name])
         wrong.regularizer.reduce = None     # u from each rank's own gradients
         wrong.run()
     if world() > 1: noisy('unbroken')
@@ -51,10 +56,12 @@ with ranks('cpu'):
 def start(code, cwd, ranks, *args):
     "A process alone, or torchrun with `ranks` of them"
     (cwd/'script.py').write_text(code)
-    launch = [] if ranks == 1 else ['-m', 'torch.distributed.run', '--standalone', '--local-addr', '127.0.0.1', '--nproc-per-node', str(ranks)]
+    launch = [] if ranks == 1 else ['-m', 'torch.distributed.run', '--standalone', '--local-addr', '127.0.0.1',
+                                    '--nproc-per-node', str(ranks)]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
     env = {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1'}
-    return subprocess.Popen([sys.executable, *launch, 'script.py', *args], cwd=cwd, env=env, encoding='utf-8', stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return subprocess.Popen([sys.executable, *launch, 'script.py', *args], cwd=cwd, env=env, encoding='utf-8',
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 def finish(process, seconds=120):
@@ -91,12 +98,14 @@ def test_two_ranks_are_one(folders, norm, name):
     print(f'{norm} {name}: α, ω {state:.1e}, history {history:.1e}')
     assert state < 1e-9 and history < 1e-6
     assert [r['genotype'] for r in a['history']] == [r['genotype'] for r in b['history']]
-    assert {p.name for p in (folders[0]/f'{norm}-{name}').iterdir()} == {p.name for p in (folders[1]/f'{norm}-{name}').iterdir()}
+    assert {p.name for p in (folders[0]/f'{norm}-{name}').iterdir()} == {p.name
+            for p in (folders[1]/f'{norm}-{name}').iterdir()}
 
 
 def test_wrong_ways_differ(folders):
     "A direction u from each rank's own gradients, and statistics of each rank's own pictures, are something else"
-    for wrong, right in (('wrong-exact', 'still-exact'), ('wrong-sign_central', 'still-sign_central'), ('alone-exact', 'sync-exact')):
+    for wrong, right in (('wrong-exact', 'still-exact'), ('wrong-sign_central', 'still-sign_central'),
+                         ('alone-exact', 'sync-exact')):
         assert off(load(folders[1]/wrong), load(folders[1]/right))[0] > 1e-4
 
 

@@ -146,8 +146,9 @@ def image_options(
 
 @contextmanager
 def _in_one_line(): # a warning, without the place in the code that it comes from
+    def show(message, *_, **__): print(message, file=sys.stderr)
     with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(message, file=sys.stderr)
+        warnings.showwarning = show
         yield
 
 def _load(given, seed): # the images

@@ -27,7 +27,7 @@ class Cutout(v2.Transform):
 
     def make_params(self, flat_inputs):
         *batch, _, h, w = flat_inputs[0].shape
-        draw = lambda n: torch.randint(n, (*batch, 1, 1, 1), generator=self.generator, device='cpu')
+        def draw(n): return torch.randint(n, (*batch, 1, 1, 1), generator=self.generator, device='cpu')
         return dict(row=draw(h), column=draw(w))
 
     def transform(self, inpt, params):

@@ -198,6 +198,7 @@ def best(self:Retrain) -> tuple: # accuracy, epoch
     accuracies = self._accuracies()
     return max(accuracies), accuracies.index(max(accuracies)) + 1
 
+# %% ../../nbs/6_networks/5_retrain.ipynb #5da36534
 @patch
 def summary(self:Retrain) -> str: # a few lines
     "What was trained, how it came out, and where its files are"

@@ -103,7 +103,7 @@ def _defaults(preset, space, method, regularizer, gradient): # setting -> value
 
 def search_config(preset:str='quick',        # 'quick' or 'paper'
                   space:str|Space='nb201',   # a key of `spaces`, or a space of your own
-                  regularizer:str|None=None, # 'none', 'cosine' (Λ), 'sign' or 'felt'; None: cosine, or none with a method
+                  regularizer:str|None=None, # 'none', 'cosine' (Λ), 'sign', 'felt'; None: cosine, or none with a method
                   gradient:str|None=None,    # 'exact', 'central' (as published), …; None: from the preset
                   seed:int=0,                # of everything
                   method:str|Method|None=None, # a key of `METHODS`, or one of your own; None: DARTS, regularised

@@ -59,9 +59,7 @@ class Search(Run):
         data.check(c.batch_size, Supernet.reductions)
         check_share(c.batch_size)
         self.truth = _truth(table, c)
-        own = search_content(c.space, c.method, max(1, c.channels//c.partial), data.size)
-        identity = dict(c.told, **own, data=data.name, fingerprint=data.fingerprint)
-        super().__init__(c, data, identity, out, device, progress)
+        super().__init__(c, data, _identity(c, data), out, device, progress)
 
 # %% ../../nbs/5_search/6_search.ipynb #b1b71ae5
 def _truth(table, config): # NAS-Bench-201, or None
@@ -92,6 +90,10 @@ def build(self:Search):
     self.fast = self.net                                 # for the passes that are not differentiated twice
     self.selected = None                                 # a cell that the method has read off otherwise
     self.board = None                                    # TensorBoard, while it is open
+
+def _identity(config, data): # what makes a search this one
+    own = search_content(config.space, config.method, max(1, config.channels//config.partial), data.size)
+    return dict(config.told, **own, data=data.name, fingerprint=data.fingerprint)
 
 # %% ../../nbs/5_search/6_search.ipynb #d0597a69
 @patch(as_prop=True)

@@ -27,7 +27,7 @@ class AlignmentRegularizer:
                  epsilon:float=1e-3,  # ε₀, the length of the whole move of the mixing weights in a difference
                  groups:list|None=None,  # lists of layer indices, may overlap: their Λ are summed; None: one of all
                  reduce:Callable|None=None,  # the mean over ranks of a vector; u comes from the mean gradients
-                 model:nn.Module|None=None): # its buffers (BatchNorm's statistics, ...) stay as the first pass leaves them
+                 model:nn.Module|None=None): # its buffers (BatchNorm's, ...) stay as the first pass leaves them
         for what, value, known in (('regularizer', kind, KINDS), ('gradient', gradient, GRADIENTS)):
             if value not in known:
                 raise ValueError(f'unknown {what} {value!r}: use {", ".join(map(repr, known[:-1]))} or {known[-1]!r}')
@@ -179,6 +179,7 @@ def unexplained(loss:Tensor,    # at the mixing weights
     # nan is seen by whoever reads the loss
     return torch.stack([rise.abs().reshape(()), allowed.reshape(()).to(rise.dtype)]).nan_to_num()
 
+# %% ../../nbs/1_theory/4_regularizer.ipynb #247a5f2a
 @patch
 def _note(self:AlignmentRegularizer, new): # add to what the guard has noted
     self.noted = new if self.noted is None else self.noted + new
