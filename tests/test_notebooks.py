@@ -81,12 +81,7 @@ def test_checks_hold(chapter):
 PINNED = dict(torch='2.14.1', torchvision='0.29.1')  # as .ci/run installs them
 HERE = {k: importlib.metadata.version(k).split('+')[0] for k in PINNED}
 PLAIN = HERE == PINNED and platform.machine() == 'x86_64' and not torch.cuda.is_available()
-UNSTEADY = {  # chapter -> cells that print a time, or numbers without a seed, and do not say so yet
-    '0_core/4_conv': 'f28a6bd5 f6fa038d', '0_core/5_norm': '80c71a15', '1_theory/1_relaxation': '3faad939',
-    '3_data/3_halves': '7903d8aa', '4_runs/3_history': '06fca740 3257b575', '4_runs/8_run': '30195778',
-    '5_search/1_step': 'dac45a5c', '5_search/6_search': '1378351c',
-    '5_search/7_seeds': '0fe14179 daec2565', '5_search/8_estimate': '641e73e6 31d762f8',
-    '5_search/9_own_space': '438d362c', '6_networks/4_trained': 'b010fbd9'}
+UNSTEADY = {}  # chapter -> cells that print a time, or numbers without a seed, and do not say so yet
 
 
 @pytest.mark.skipif(not PLAIN, reason=f'outputs are stored from a CPU (x86_64) with {PINNED}')
