@@ -33,8 +33,8 @@ def browser(tmp_path_factory):
 TOGETHER = ('test_ranks.py', 'test_docs.py', 'test_browser.py', 'test_experiment.py')
 LONGEST = ('[experiments/8_whole_loop]', 'test_ranks.py', 'test_killed_ten_times', '[5_search/6_search]',
            'test_docs.py',
-           '[2_cells/7_supernet]', '[5_search/9_own_space]', '[5_search/8_estimate]',
-           '[5_search/1_step]', '[5_search/2_methods]', '[6_networks/1_network]', 'test_browser.py', '[5_search/7_seeds]')
+           '[2_cells/7_supernet]', '[5_search/9_own_space]', '[5_search/8_estimate]', '[5_search/1_step]',
+           '[5_search/2_methods]', '[6_networks/1_network]', 'test_browser.py', '[5_search/7_seeds]')
 
 
 def company(nodeid):

@@ -69,7 +69,7 @@ def test_site_is_complete(copy, pages):
     for page, soup in pages.items():
         assert soup.find('h1') and soup.find('title').text, page
         assert len(soup.select('nav .here')) == (page != 'index.html'), page
-    last, opening = pages['experiments.cost.html'], [b for b in books if b.stem.startswith('0_')]
+    last, opening = pages['experiments.whole_loop.html'], [b for b in books if b.stem.startswith('0_')]
     titles = [json.loads(b.read_text(encoding='utf-8'))['cells'][0]['source'][0].strip('# \n') for b in opening]
     assert [p.text for p in pages['index.html'].select('nav summary')] == [*titles, 'Reference']
     assert {b.parent.name for b in books} == {b.parent.name for b in opening}
@@ -174,7 +174,7 @@ def test_names_in_prose_lead_to_their_documentation(tools):
     site = tools['pages'].Site()
     find, chapter = site.names.find, {c.name: c for c in site.book}
     assert find('AlignmentRegularizer', chapter['index']) == 'api_theory.regularizer.html#AlignmentRegularizer'
-    assert find('Search.run', chapter['index']) == 'api_search.search.html#Search.run'
+    assert find('Run.run', chapter['index']) == 'api_runs.run.html#Run.run'
     assert find('alignment(grads)', chapter['theory.alignment']) == 'api_theory.alignment.html#alignment'
     assert find('lambda_darts.core.state.set_seed', chapter['index']) == 'api_core.state.html#set_seed'
     assert find('first', chapter['index']) is None  # a word is no name
