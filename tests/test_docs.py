@@ -96,7 +96,8 @@ def test_no_page_loads_from_a_host(copy, pages):
             texts = [t.text.replace('http://www.w3.org/', '') for t in s.select('script, style')]
             assert not [t for t in texts if re.search('https?://|@import', t)], page
     for name, data in copy[1].items():
-        if name.endswith(('.css', 'search.js', 'simplex.js')): assert not re.search(rb'https?://|@import|url\(', data), name
+        if name.endswith(('.css', 'search.js', 'simplex.js')):
+            assert not re.search(rb'https?://|@import|url\(', data), name
 
 
 def test_a_script_is_on_the_pages_that_use_it(pages):

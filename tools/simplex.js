@@ -1,21 +1,22 @@
 // A figure that the reader moves: what three layers wish, what α feels of it, and where three flows take the weights.
 const Simplex = (() => {
 const ROOT2 = Math.sqrt(2), HIGH = Math.sqrt(3)/2, STEPS = 2000
-const SHOWN = Array.from({length: 301}, (_, i) => Math.round(STEPS*(i/300)**2))  // steps that a way is drawn through
+const SHOWN = Array.from({length: 301}, (_, i) => Math.round(STEPS*(i/300)**2))  // the steps a way is drawn through
 const CORNERS = [[0, 0], [1, 0], [.5, HIGH]], MIDDLE = [.5, HIGH/3]
 const FLOWS = {gradient: 'gradient flow', mirror: 'mirror flow', adam: 'Adam with decay'}
 const EXAMPLES = {
   'at odds': [[-.75, -.2], [.55, .35], [.3, .75]],
   'united': [[.2, .75], [.35, .6], [.05, .9]],
-  'cancel, equally strong': [0, 1, 2].map(l => [.8*Math.cos(Math.PI*(.5 + 2*l/3)), .8*Math.sin(Math.PI*(.5 + 2*l/3))]),
-  'cancel, one loud': [[.45, 0], [.45, 0], [-.9, 0]],
+  'cancel, equally strong': [[0, .8], [-.8*HIGH, -.4], [.8*HIGH, -.4]],
+  'cancel, one loud': [[.3, 0], [.6, 0], [-.9, 0]],
 }
 
 // The formulas, as in the chapters
 const dot = (a, b) => a.reduce((s, v, i) => s + v*b[i], 0)
-const norm = a => Math.sqrt(dot(a, a))
+const norm = a => Math.hypot(...a)
 const add = vectors => vectors[0].map((_, i) => vectors.reduce((s, v) => s + v[i], 0))
 const share = (a, b) => b > 0 ? a/b : 0
+const unit = a => a.map(v => share(v, norm(a)))
 
 function softmax(alpha) {
   const top = Math.max(...alpha), e = alpha.map(a => Math.exp(a - top)), sum = e[0] + e[1] + e[2]
@@ -25,7 +26,9 @@ function centred(alpha) {
   const mean = (alpha[0] + alpha[1] + alpha[2])/3
   return alpha.map(a => a - mean)
 }
-function feel(p, g) { const mean = dot(p, g); return g.map((v, o) => p[o]*(v - mean)) }
+function feel(p, g) {  // in a form that is exact near a corner, too
+  return g.map((v, o) => p[o]*p.reduce((s, q, k) => s + q*(v - g[k]), 0))
+}
 
 // A wish is an arrow in the plane of the triangle; the gradient is its opposite, as long, with entries that sum to 0
 function gradient(wish) {
@@ -34,8 +37,9 @@ function gradient(wish) {
 function arrow(g) { return [0, 1].map(i => -ROOT2*g.reduce((s, v, o) => s + v*(CORNERS[o][i] - MIDDLE[i]), 0)) }
 
 function alignment(grads) {
+  const units = grads.map(unit)
   let sum = 0
-  grads.forEach((a, i) => grads.slice(0, i).forEach(b => { sum += share(dot(a, b), norm(a)*norm(b)) }))
+  units.forEach((a, i) => units.slice(0, i).forEach(b => { sum += dot(a, b) }))
   return 2*sum/(grads.length*(grads.length - 1))
 }
 function survival(grads) { return share(norm(add(grads)), grads.reduce((s, g) => s + norm(g), 0)) }
@@ -84,37 +88,45 @@ function drawn(from, to, kind) {
   if (length < 1) return ''
   const head = Math.min(9, length), [ux, uy] = [dx/length, dy/length], neck = [to[0] - head*ux, to[1] - head*uy]
   const wings = [1, -1].map(s => at([neck[0] - s*.45*head*uy, neck[1] + s*.45*head*ux]))
-  return `<g class="${kind}"><path d="M${at(from)}L${at(neck)}"/><path class="head" d="M${at(to)}L${wings[0]}L${wings[1]}z"/></g>`
+  return `<g class="${kind}"><path d="M${at(from)}L${at(neck)}"/>
+    <path class="head" d="M${at(to)}L${wings.join('L')}z"/></g>`
 }
 function handle(kind, label, text) {
-  return `<g class="handle ${kind}" tabindex="0" role="slider" aria-label="${label}" aria-valuemin="0" aria-valuemax="1">
+  const role = `role="slider" aria-label="${label}" aria-valuemin="0" aria-valuemax="1"`
+  return `<g class="handle ${kind}" tabindex="0" ${role}>
     <circle class="reach" r="24"/><circle class="knob" r="11"/><text dy="4.5">${text}</text></g>`
 }
-function word(point, text) { return `<text class="name" x="${point[0].toFixed(1)}" y="${point[1].toFixed(1)}">${text}</text>` }
+function word([x, y], text) { return `<text x="${x.toFixed(1)}" y="${y.toFixed(1)}">${text}</text>` }
 
+const TIPS = [[1, 0, 0], [0, 1, 0], [0, 0, 1]].map(inTriangle)
 let figures = 0
 function skeleton() {
-  const group = `flow-${++figures}`, toCorner = CORNERS.map(c => [0, 1].map(i => (c[i] - MIDDLE[i])*Math.sqrt(3)))
+  const group = `flow-${++figures}`
+  const toCorner = CORNERS.map(c => [0, 1].map(i => (c[i] - MIDDLE[i])*Math.sqrt(3)))
   const radios = Object.entries(FLOWS).map(([key, name]) =>
     `<label><input type="radio" name="${group}" value="${key}"><span>${name}</span></label>`).join('')
   const buttons = Object.keys(EXAMPLES).map(name => `<button type="button">${name}</button>`).join('')
   const rays = toCorner.map(c => `<path class="frame" d="M${at(inDisc([0, 0]))}L${at(inDisc(c))}"/>`).join('')
   const around = toCorner.map((c, o) => word(inDisc(c.map((v, i) => v*1.22 - (i ? .04 : 0))), `op ${o + 1}`)).join('')
-  const edge = CORNERS.map((_, o) => at(inTriangle(CORNERS.map((_, k) => +(k === o))))).join('L')
-  const names = [[18, 22, 'op 1'], [-18, 22, 'op 2'], [0, -12, 'op 3']].map(([dx, dy, name], o) => {
-    const [x, y] = inTriangle(CORNERS.map((_, k) => +(k === o)))
-    return word([x + dx, y + dy], name)
-  }).join('')
+  const names = [[18, 22], [-18, 22], [0, -12]].map(([dx, dy], o) =>
+    word([TIPS[o][0] + dx, TIPS[o][1] + dy], `op ${o + 1}`)).join('')
+  const handles = [1, 2, 3].map(l => handle(`l${l}`, `wish of layer ${l}`, l)).join('')
   return `<div class="choices"><fieldset><legend>α moves by</legend>${radios}</fieldset>
     <div class="examples"><span>wishes</span>${buttons}</div></div>
-    <div class="panels"><div><p>What the layers wish</p><svg class="disc" viewBox="0 8 320 288" role="group" aria-label="Three wishes">
-      <circle class="frame" cx="160" cy="160" r="112"/>${rays}${around}<g class="arrows"></g>
-      ${[1, 2, 3].map(l => handle(`l${l}`, `wish of layer ${l}`, l)).join('')}</svg></div>
-    <div><p>Where the mixing weights go</p><svg class="triangle" viewBox="0 24 320 288" role="group" aria-label="Triangle of three operations">
-      <path class="edge" d="M${edge}z"/>${names}<g class="ways"></g>${handle('start', 'start of the mixing weights', '')}</svg></div></div>
-    <label class="step"><span>after <output></output> steps</span><input type="range" min="0" max="100" aria-label="steps"></label>
-    <div class="scale" aria-hidden="true"><i class="below"></i><i class="line"></i><b class="limit"></b><b class="most"></b><b class="raw">Λ</b><b class="felt">Λ<sub>J</sub></b>
-      <small style="left: 0">−.5</small><small class="at-limit">1 − 4/L</small><small style="left: 33.33%">0</small><small style="left: 100%">1</small></div>
+    <div class="panels"><div><p>What the layers wish</p>
+      <svg class="disc" viewBox="0 8 320 288" role="group" aria-label="Three wishes">
+      <circle class="frame" cx="160" cy="160" r="112"/>${rays}${around}<g class="arrows"></g>${handles}</svg></div>
+    <div><p>Where the mixing weights go</p>
+      <svg class="triangle" viewBox="0 24 320 288" role="group" aria-label="Triangle of three operations">
+      <path class="edge" d="M${TIPS.map(at).join('L')}z"/>${names}<g class="ways"></g>
+      ${handle('start', 'start of the mixing weights', '')}</svg></div></div>
+    <label class="step"><span>after <output></output> steps</span>
+      <input type="range" min="0" max="100" aria-label="steps"></label>
+    <div class="scale" aria-hidden="true"><i class="below"></i><i class="line"></i>
+      <b class="limit"></b><b class="most"></b><b class="raw">Λ</b><b class="felt">Λ<sub>J</sub></b>
+      <small style="left: 0">−.5</small>
+      <small class="at-limit">1 − 4/L</small><small style="left: 33.33%">0</small>
+      <small style="left: 100%">1</small></div>
     <dl></dl><p class="verdict" role="status"></p>`
 }
 
@@ -131,7 +143,9 @@ class Figure {
     this.find('input[type=range]').addEventListener('input', e => this.set({slid: +e.target.value}))
     place.querySelectorAll('.examples button').forEach(b =>
       b.addEventListener('click', () => this.set({wishes: EXAMPLES[b.textContent]})))
-    for (const l of [0, 1, 2]) this.grip(this.find(`.l${l + 1}`), () => this.state.wishes[l], point => this.wish(l, point))
+    for (const l of [0, 1, 2]) {
+      this.grip(this.find(`.handle.l${l + 1}`), () => this.state.wishes[l], point => this.wish(l, point))
+    }
     this.grip(this.find('.start'), () => this.spot(), point => this.begin(point))
     this.set({})
   }
@@ -158,7 +172,11 @@ class Figure {
       return disc ? [(x - DISC.mid)/DISC.scale, (DISC.mid - y)/DISC.scale]
                   : [(x - TRIANGLE.left)/TRIANGLE.side, (TRIANGLE.base - y)/TRIANGLE.side]
     }
-    knob.addEventListener('pointerdown', e => { knob.setPointerCapture(e.pointerId); knob.focus(); e.preventDefault() })
+    knob.addEventListener('pointerdown', e => {
+      knob.setPointerCapture(e.pointerId)
+      knob.focus()
+      e.preventDefault()
+    })
     knob.addEventListener('touchstart', e => e.preventDefault(), {passive: false})
     knob.addEventListener('pointermove', e => { if (knob.hasPointerCapture(e.pointerId)) move(point(e)) })
     knob.addEventListener('keydown', e => {
@@ -189,15 +207,16 @@ class Figure {
       + felt.map((n, l) => drawn(none, inDisc(arrow(n.map(v => 3*v))), `felt l${l + 1}`)).join('')
       + drawn(none, inDisc(arrow(add(felt))), 'sum')
     this.state.wishes.forEach((w, l) => {
-      this.hold(this.find(`.handle.l${l + 1}`), inDisc(w), norm(w), `strength ${number(norm(w))}, to the right ${number(w[0])}, up ${number(w[1])}`)
+      const text = `strength ${number(norm(w))}, to the right ${number(w[0])}, up ${number(w[1])}`
+      this.hold(this.find(`.handle.l${l + 1}`), inDisc(w), norm(w), text)
     })
   }
   drawTriangle() {
-    const line = f => `<path class="way${f === this.state.flow ? ' chosen' : ''}" d="M${SHOWN.map(t => this.ways[f][t]).map(p => at(inTriangle(p))).join('L')}"/>`
-    const order = Object.keys(FLOWS).sort((a, b) => (a === this.state.flow) - (b === this.state.flow))
-    const [x, y] = inTriangle(this.p)
+    const {start, flow} = this.state, [x, y] = inTriangle(this.p)
+    const points = f => SHOWN.map(t => at(inTriangle(this.ways[f][t]))).join('L')
+    const line = f => `<path class="way${f === flow ? ' chosen' : ''}" d="M${points(f)}"/>`
+    const order = Object.keys(FLOWS).sort((a, b) => (a === flow) - (b === flow))
     this.find('.ways').innerHTML = order.map(line).join('') + `<circle class="now" cx="${x}" cy="${y}" r="6"/>`
-    const {start} = this.state
     this.hold(this.find('.start'), inTriangle(start), Math.max(...start), `weights ${start.map(number).join(', ')}`)
   }
   hold(knob, point, value, text) {
@@ -209,16 +228,21 @@ class Figure {
     const {raw, felt, rho, bound: most} = this.numbers, limit = bound(0, this.grads.length)
     const place = v => `${(Math.min(1, Math.max(-.5, v)) + .5)/1.5*100}%`
     this.find('.step output').textContent = this.step
-    for (const [name, v] of Object.entries({raw, felt, limit, most, 'at-limit': limit})) this.find(`.scale .${name}`).style.left = place(v)
+    for (const [name, v] of Object.entries({raw, felt, limit, most, 'at-limit': limit})) {
+      this.find(`.scale .${name}`).style.left = place(v)
+    }
     this.find('.scale .below').style.width = place(limit)
     const rows = [['Λ', 'of the wishes', signed(raw)], ['Λ<sub>J</sub>', 'of what α feels', signed(felt)],
-      ['ϱ', 'of it survives the sum', number(rho)], ['', `the most that Λ<sub>J</sub> can be at this ϱ`, signed(most)],
-      ['p', 'op 1, 2, 3', this.p.map(number).join('  ')]]
-    this.find('dl').innerHTML = rows.map(([sign, name, v]) => `<div><dt><b>${sign}</b> ${name}</dt><dd>${v}</dd></div>`).join('')
+      ['ϱ', 'of it survives the sum', number(rho)],
+      ['', 'the most that Λ<sub>J</sub> can be at this ϱ', signed(most)],
+      ['p', 'op 1, 2, 3', this.p.map(v => v.toFixed(3)).join('  ')]]
+    this.find('dl').innerHTML = rows.map(([sign, name, v]) =>
+      `<div><dt><b>${sign}</b> ${name}</dt><dd>${v}</dd></div>`).join('')
     const verdict = !this.grads.some(norm) ? 'No layer wishes anything.'
       : rho < 5e-3 ? 'The wishes cancel in what α feels: the layers pull, and hardly anything moves α.'
-      : felt > limit + 1e-9 ? 'Λ<sub>J</sub> is above 1 − 4/L: whatever the layers’ strengths, these wishes cannot cancel.'
-      : 'Λ<sub>J</sub> is not above 1 − 4/L: with other strengths these wishes cancel.'
+      : raw > limit + 1e-9
+        ? 'Λ is above 1 − 4/L, and so is Λ<sub>J</sub>: with no strengths can these wishes cancel.'
+      : 'Λ is not above 1 − 4/L, nor is Λ<sub>J</sub>: with other strengths these wishes cancel.'
     if (verdict !== this.verdict) this.find('.verdict').innerHTML = this.verdict = verdict
   }
 }
