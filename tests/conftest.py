@@ -30,7 +30,7 @@ def browser(tmp_path_factory):
 
 # Tests that share what is made once (a site, a browser, runs) stay with one worker: the longest first, so that the
 # workers end together. A chapter's two tests share its run; every other test is on its own.
-TOGETHER = ('test_ranks.py', 'test_docs.py', 'test_browser.py', 'test_experiment.py')
+TOGETHER = ('test_ranks.py', 'test_docs.py', 'test_browser.py', 'test_experiment.py', 'test_simplex.py')
 LONGEST = ('[experiments/8_whole_loop]', 'test_ranks.py', 'test_killed_ten_times', '[5_search/6_search]',
            'test_docs.py',
            '[2_cells/7_supernet]', '[5_search/9_own_space]', '[5_search/8_estimate]', '[5_search/1_step]',

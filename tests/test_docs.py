@@ -96,7 +96,14 @@ def test_no_page_loads_from_a_host(copy, pages):
             texts = [t.text.replace('http://www.w3.org/', '') for t in s.select('script, style')]
             assert not [t for t in texts if re.search('https?://|@import', t)], page
     for name, data in copy[1].items():
-        if name.endswith(('.css', 'search.js')): assert not re.search(rb'https?://|@import|url\(', data), name
+        if name.endswith(('.css', 'search.js', 'simplex.js')):
+            assert not re.search(rb'https?://|@import|url\(', data), name
+
+
+def test_a_script_is_on_the_pages_that_use_it(pages):
+    moved = {page for page, soup in pages.items() if soup.select('.simplex')}
+    assert moved == {'theory.alignment.html'} == {p for p, s in pages.items() if s.select('script[src="simplex.js"]')}
+    assert 'can be moved' in pages['theory.alignment.html'].select_one('.simplex').text    # without the script, too
 
 
 def test_internal_links(copy, pages):

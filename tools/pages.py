@@ -8,13 +8,14 @@ from book import CFG, LIB, ROOT, read_book
 from render import address
 
 TOOLS = Path(__file__).parent
+MOVED = {'<div class="simplex"': 'simplex.js'}  # what in a page draws a figure that the reader moves, and its script
 ICON = ("data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E"
         "%3Cpath d='M5 28 16 4l11 24' fill='none' stroke='%232b6cb0' stroke-width='5'/%3E%3C/svg%3E")
 PAGE = '''<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><meta name="description" content="{description}">
 <title>{title}</title><link rel="icon" href="{icon}">
-<link rel="stylesheet" href="style.css"><script src="search.js" defer></script></head>
+<link rel="stylesheet" href="style.css"><script src="search.js" defer></script>{scripts}</head>
 <body><a class="skip" href="#main">Skip to the text</a>
 <input type="checkbox" id="menu" aria-label="Show the contents">
 <header><a class="home" href="index.html">Λ-DARTS</a><label for="menu">Contents</label></header>
@@ -50,16 +51,18 @@ class Site:
         for c, body in bodies.items(): self.add(c.page, render.words(c.title), body, self.turn(c), c.lead)
         for mod in self.api: self.add(f'api_{mod}.html', f'{LIB}.{mod}', self.module(mod), kind='reference')
         self.add('api.html', 'Reference', self.overview(), kind='reference')
-        for f in ('style.css', 'search.js'): self.files[f] = (TOOLS/f).read_text(encoding='utf-8')
+        for f in ('style.css', 'search.js', *MOVED.values()): self.files[f] = (TOOLS/f).read_text(encoding='utf-8')
         index = json.dumps(self.index, ensure_ascii=False, separators=(',', ':')).replace('</', '<\\/')
         self.files['search_index.js'] = f'window.INDEX = {index}\n'
         check(self.files)
         return self.files
 
     def add(self, page, title, body, footer='', lead='', kind='chapter'):
+        scripts = ''.join(f'<script src="{f}" defer></script>' for place, f in MOVED.items() if place in body)
         full = f'{title} · Λ-DARTS' if page != 'index.html' else 'Λ-DARTS'
         self.files[page] = PAGE.format(title=text(full), description=html.escape(lead or CFG.description), icon=ICON,
-                                       nav=self.nav(page), body=body, footer=footer, kind=f' class="{kind}"')
+                                       nav=self.nav(page), body=body, footer=footer, scripts=scripts,
+                                       kind=f' class="{kind}"')
 
     def nav(self, page):
         "The parts of the book and the reference, that of `page` open, the sections of `page` below its title"
