@@ -114,8 +114,6 @@ def command(preset=None, # preset(**words) -> a configuration: what the settings
     return made
 
 # %% ../../nbs/9_cli/1_commands.ipynb #6f789def
-_FORESEEN = (ValueError, OSError, KeyError, FloatingPointError, MemoryError)
-
 @contextmanager
 def _in_one_line(): # a warning, without the place in the code that it comes from
     def show(message, *_, **__): print(message, file=sys.stderr)
@@ -136,6 +134,9 @@ def _any_terminal(): # what it cannot show is replaced; who has stopped reading 
     except BrokenPipeError:
         _let_go(sys.stdout)
         sys.exit(128 + 13)                         # as if the signal had ended it
+
+# %% ../../nbs/9_cli/1_commands.ipynb #3a2c0ebd
+_FORESEEN = (ValueError, OSError, KeyError, FloatingPointError, MemoryError)
 
 def _call(func, own, parts, parse): # the function on what the line says
     given = parse(sys.argv[1:])

@@ -145,6 +145,7 @@ def listing(self:Run) -> str: # a line of a summary
     "Where the files are, and which"
     return f"files     {self.out}: {', '.join(sorted(p.name for p in self.out.glob('[a-z]*')))}"
 
+# %% ../../nbs/4_runs/8_run.ipynb #f96cd292
 @contextmanager
 def derived(path:Path): # of a page or a drawing, which the block writes
     "Where the block fails there is a warning in place of the file"
@@ -217,19 +218,7 @@ def take(self:Run, steps):
         if len(self.steps) % 20 == 1: self.bar.set_postfix_str(self.glance(), refresh=False)
     self.glance()
 
-# %% ../../nbs/4_runs/8_run.ipynb #4951aa64
-@patch
-def _start(self:Run, folder): # to where the last finished epoch left it, or to before the first
-    state = folder.open(self.device) or self.begin
-    if state: return self.resume(state)
-    self.draws.seed(self.config.seed)
-    self.begin = copy.deepcopy(self.state())
-
-@patch
-def _bar(self:Run): # of all steps of the run
-    n, hidden = self.epoch_steps, not (self.progress and first())
-    return tqdm(total=self.config.epochs*n, initial=len(self.rows)*n, unit='step', disable=hidden)
-
+# %% ../../nbs/4_runs/8_run.ipynb #b32fb077
 def _lost(run, row): # what is not finite after an epoch: weights and α by their names, losses
     lost = [k for k, v in row.items() if k.endswith('_loss') and not math.isfinite(v)]
     nets = [m for m in (getattr(run, k) for k in run.parts) if isinstance(m, torch.nn.Module)]
@@ -242,6 +231,19 @@ def _check(self:Run, row): # before it is kept
     more = f' and {len(lost) - 1} more' if len(lost) > 1 else ''
     raise FloatingPointError(f'{lost[0]}{more} not finite after epoch {len(self.rows)+1}: {self.last_good}; '
                              'try a smaller lr')
+
+# %% ../../nbs/4_runs/8_run.ipynb #4951aa64
+@patch
+def _start(self:Run, folder): # to where the last finished epoch left it, or to before the first
+    state = folder.open(self.device) or self.begin
+    if state: return self.resume(state)
+    self.draws.seed(self.config.seed)
+    self.begin = copy.deepcopy(self.state())
+
+@patch
+def _bar(self:Run): # of all steps of the run
+    n, hidden = self.epoch_steps, not (self.progress and first())
+    return tqdm(total=self.config.epochs*n, initial=len(self.rows)*n, unit='step', disable=hidden)
 
 @patch
 def _loop(self:Run, until): # from the row after the last

@@ -79,7 +79,8 @@ def _place(self:Seeds, search): # the search in its folder
     need(not (self.out/'checkpoint.pt').exists(),
          f'out {self.out} holds a single search: choose another folder for many seeds')
     begun = any(p.is_dir() and not foreign(p) for p in self.out.glob('s[0-9]*'))
-    need(begun or not foreign(self.out), f'out {self.out} is not empty and holds no seed of ours: choose another folder')
+    need(begun or not foreign(self.out),
+         f'out {self.out} is not empty and holds no seed of ours: choose another folder')
     search.out = self.out/f's{search.config.seed}'
     return search
 
