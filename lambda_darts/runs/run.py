@@ -93,9 +93,9 @@ def less(self:Run) -> tuple: # in words
     return tuple(f'{k} {v}' for k, v in halves.items() if v) or ('a machine with more memory',)
 
 # %% ../../nbs/4_runs/8_run.ipynb #409cfa8b
-def slug(name:str) -> str: # letters, digits and _
+def slug(name:str) -> str: # at most 60 letters, digits and _
     "A name as a part of a folder's"
-    return re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_')
+    return re.sub(r'[^A-Za-z0-9]+', '_', name).strip('_')[:60]
 
 @patch(as_prop=True)
 def default_folder(self:Run) -> Path:
