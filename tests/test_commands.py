@@ -29,14 +29,14 @@ def command(name, *args):
     return [*map(str, [*start, *args])]
 
 
-def environment():
+def environment(encoding='utf-8'):
     "This checkout's library in one thread: the same numbers each time"
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get('PYTHONPATH')]))
-    return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'PYTHONIOENCODING': 'utf-8'}
+    return {**os.environ, 'PYTHONPATH': path, 'OMP_NUM_THREADS': '1', 'PYTHONIOENCODING': encoding}
 
 
-def start(cmd, cwd, **kwargs):
-    return subprocess.Popen(cmd, cwd=cwd, env=environment(), encoding='utf-8', stdout=subprocess.PIPE,
+def start(cmd, cwd, encoding='utf-8', stdout=subprocess.PIPE, **kwargs):
+    return subprocess.Popen(cmd, cwd=cwd, env=environment(encoding), encoding=encoding, stdout=stdout,
                             stderr=subprocess.PIPE, **kwargs)
 
 
@@ -207,6 +207,38 @@ def wrong_things(cwd):
                        'broken.json': '{"space": "nb201"'}.items(): (cwd/name).write_text(text)
 
 
+@pytest.mark.parametrize('encoding', ['ascii', 'cp1252'])
+def test_terminals_of_other_letters(finished, encoding):
+    "What a terminal cannot show is replaced; a finished search ends well"
+    for line in ((SEARCH, *RUN, '--out', 'run'), (SEARCH, '--help'), (WATCH, 'run', '--once')):
+        process = start(command(*line), finished, encoding)
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, '') and '?' in out, (line, err)
+
+
+@pytest.mark.parametrize('line', [('--help',), (*RUN, '--out', 'run')])
+def test_nobody_reads(finished, line):
+    "A broken pipe, as `| head -1` leaves it, ends quietly"
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start(command(SEARCH, *line), finished, stdout=writer)
+    os.close(writer)
+    _, err = process.communicate()
+    assert process.returncode in (0, 128 + signal.SIGPIPE) and err == ''
+
+
+def test_folders_of_others(tmp_path):
+    "Searches, seeds and trainings leave a folder with other files as it is"
+    (tmp_path/'project').mkdir()
+    for name in ('config.json', 'history.csv', '.download.part'): (tmp_path/'project'/name).write_text('{"my": 1}')
+    before = tree(tmp_path)
+    short = ('--epochs', 1, *SMALL, '--out', 'project')
+    lines = [(SEARCH, *short), (SEARCH, *short, '--seeds', 0, 1), (RETRAIN, ARCH, *short)]
+    for line, (status, _, err) in zip(lines, session(lines, tmp_path), strict=True):
+        assert status == 2 and err.count('\n') == 1 and 'out project is not empty and holds no' in err, (line, err)
+    assert tree(tmp_path) == before
+
+
 SEARCH_MISTAKES = {  # options: what the one line must say
     '--out a_file': 'a_file', '--out a_file/run': 'a_file', '--space nb301': 'nb201', '--regularizer l2': 'cosine',
                    '--preset fast': 'quick',
@@ -252,7 +284,7 @@ def test_mistakes(tmp_path):
     assert tree(tmp_path) == before
 
 
-OPTIONS = {SEARCH: 42, RETRAIN: 37, PREDICT: 5, EXPORT: 2, QUERY: 2, DRAW: 2, BENCH: 8, WATCH: 2}
+OPTIONS = {SEARCH: 42, RETRAIN: 37, PREDICT: 6, EXPORT: 2, QUERY: 2, DRAW: 2, BENCH: 8, WATCH: 2}
 
 
 @pytest.mark.parametrize('name', OPTIONS)

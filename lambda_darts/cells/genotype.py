@@ -6,7 +6,7 @@
 __all__ = ['NB201_OPS', 'WEIGHTLESS', 'Genotype', 'read_genotype']
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #8d97dc65
-import hashlib, json, os, re
+import ast, hashlib, itertools, json, os, re
 from dataclasses import dataclass, fields
 from fastcore.basics import patch
 from ..core.files import home_path, need, write_text
@@ -164,6 +164,33 @@ def to_nasbench201(self:Genotype) -> str: # '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|
                f'which has the form {_NB201_FORM} and node 3 as output')
     return arch
 
+# %% ../../nbs/2_cells/1_genotype.ipynb #213eab5a
+_PUBLISHED = r'(\w+\s*=\s*)?Genotype\s*\('
+_PUBLISHED_FORM = "Genotype(normal=[('op', source), …], normal_concat=[…], reduce=[…], reduce_concat=[…])"
+
+def _value(tree): # of a literal, or of a range
+    if not (isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == 'range'):
+        return ast.literal_eval(tree)
+    return list(itertools.islice(range(*map(ast.literal_eval, tree.args)), 100))
+
+@patch(cls_method=True)
+def from_published(cls:Genotype, text:str): # such as "Genotype(normal=[('sep_conv_3x3', 1), …], …)"
+    "The genotype of space darts in the text that DARTS and its followers print"
+    form = f'not a published genotype: {_show(text)}: use the form {_PUBLISHED_FORM}'
+    try:
+        call = ast.parse(text.strip()).body[0].value
+        found = {k.arg: _value(k.value) for k in call.keywords}
+    except (SyntaxError, ValueError, TypeError, AttributeError, RecursionError, MemoryError):
+        raise ValueError(form) from None
+    need(not call.args and found.keys() == {'normal', 'normal_concat', 'reduce', 'reduce_concat'}, form)
+    need(found['normal_concat'] == found['reduce_concat'],
+         f"normal_concat {_show(found['normal_concat'])} and reduce_concat {_show(found['reduce_concat'])} differ: "
+         'the outputs of both cells must be the same nodes')
+    cells = [found[kind] for kind in ('normal', 'reduce')]
+    need(all(_list(edges) and len(edges) % 2 == 0 for edges in cells), form)
+    pairs = [[edges[i:i + 2] for i in range(0, len(edges), 2)] for edges in cells]
+    return cls('darts', *pairs, inputs=2, concat=found['normal_concat'])
+
 # %% ../../nbs/2_cells/1_genotype.ipynb #eef684cb
 @patch
 def to_line(self:Genotype) -> str: # what `read_genotype` reads
@@ -179,12 +206,14 @@ def digest(self:Genotype) -> str: # 8 hexadecimal digits
 def read_genotype(text:str|os.PathLike) -> Genotype: # a cell in one line, a `genotype.json`, or a folder that holds one
     "The genotype that `text` names; an error of one line says what is accepted"
     text = os.path.expanduser(os.fspath(text))
-    if text.startswith('{'): return Genotype.from_json(text)
+    line = text.strip()
+    if line.startswith('{'): return Genotype.from_json(line)
+    if re.match(_PUBLISHED, line): return Genotype.from_published(line)
     if os.path.isdir(text): return Genotype.load(os.path.join(text, 'genotype.json'))
     if os.path.isfile(text): return Genotype.load(text)
-    if '|' in text: return Genotype.from_nasbench201(text)
-    raise FileNotFoundError(f'no cell {_show(text)}: give a genotype.json, a run folder that holds one, '
-                            "or a quoted NAS-Bench-201 string '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|'")
+    if '|' in line: return Genotype.from_nasbench201(line)
+    raise FileNotFoundError(f'no cell {_show(text)}: give a genotype.json, a run folder that holds one, a quoted '
+                            "NAS-Bench-201 string '|op~0|+|op~0|op~1|+|op~0|op~1|op~2|', or a published Genotype(…)")
 
 # %% ../../nbs/2_cells/1_genotype.ipynb #88a340f5
 WEIGHTLESS = frozenset({'none', 'skip_connect', 'avg_pool_3x3', 'max_pool_3x3', 'noise'})

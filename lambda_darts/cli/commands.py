@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import partial, wraps
 from inspect import signature
 from fastcore.docments import docments
-from ..core.files import home_path, write_text
+from ..core.files import home_path, need, write_text
 from ..core.ranks import first, ranks
 from ..networks.recipe import RetrainConfig, retrain_config
 from ..runs.options import check_word, listed, nearest
@@ -114,16 +114,42 @@ def command(preset=None, # preset(**words) -> a configuration: what the settings
     return made
 
 # %% ../../nbs/9_cli/1_commands.ipynb #6f789def
+@contextmanager
+def _in_one_line(): # a warning, without the place in the code that it comes from
+    def show(message, *_, **__): print(message, file=sys.stderr)
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+def _let_go(stream): # of who has stopped reading, so that Python says no more of it at the end
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+@contextmanager
+def _any_terminal(): # what it cannot show is replaced; who has stopped reading ends the command quietly
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='replace')
+    try:
+        try: yield
+        finally: sys.stdout.flush()
+    except BrokenPipeError:
+        _let_go(sys.stdout)
+        sys.exit(128 + 13)                         # as if the signal had ended it
+
+# %% ../../nbs/9_cli/1_commands.ipynb #3a2c0ebd
 _FORESEEN = (ValueError, OSError, KeyError, FloatingPointError, MemoryError)
 
-def _run(func, own, parts, parse): # the function on what the line says, and its mistakes in one line
+def _call(func, own, parts, parse): # the function on what the line says
+    given = parse(sys.argv[1:])
+    taken = {k: {o.name: given[o.name] for o in part} for k, part in parts.items()}
+    func(**{o.name: given[o.name] for o in own}, **taken)
+
+def _run(*call): # and its mistakes in one line
+    name = call[0].__name__
     try:
-        given = parse(sys.argv[1:])
-        taken = {k: {o.name: given[o.name] for o in part} for k, part in parts.items()}
-        func(**{o.name: given[o.name] for o in own}, **taken)
+        with _in_one_line(), _any_terminal(): _call(*call)
     except _FORESEEN as e:
         text = str(e.args[0]) if isinstance(e, KeyError) else str(e)
-        _end(f"{func.__name__}: {' '.join(text.split())}", 2)
+        _end(f"{name}: {' '.join(text.split())}", 2)
     except KeyboardInterrupt: _end('stopped; the same command goes on from the last epoch', 130)
 
 # %% ../../nbs/9_cli/1_commands.ipynb #34c6965f
@@ -144,16 +170,9 @@ def image_options(
     return dict(data='digits' if data is None else data, root='data' if root is None else root, size=size,
                 download=download, split=split, flip=_FLIP[flip], memory=memory, workers=workers)
 
-@contextmanager
-def _in_one_line(): # a warning, without the place in the code that it comes from
-    def show(message, *_, **__): print(message, file=sys.stderr)
-    with warnings.catch_warnings():
-        warnings.showwarning = show
-        yield
-
 def _load(given, seed): # the images
     from lambda_darts.data import load_data
-    with _in_one_line(): return load_data(**given, seed=seed)
+    return load_data(**given, seed=seed)
 
 # %% ../../nbs/9_cli/1_commands.ipynb #e50c7eae
 def run_options(
@@ -259,11 +278,13 @@ def lambda_darts_predict(
     folder:str,          # of a trained network, or its network.safetensors
     images:list,         # image files, or folders of them
     out:str=None,        # write the table to this CSV file
+    force:bool=False,    # let it take the place of a file that is there
     top:int=3,           # the likeliest classes of each image
     device:str='auto'):  # auto, cpu or cuda
     "Name the classes of images"
     from lambda_darts.networks import load_network, predict
-    with _in_one_line(): table = predict(load_network(folder, device), images, top)
+    need(force or not (out and home_path(out).exists()), f'out {out} is there: choose another name, or add --force')
+    table = predict(load_network(folder, device), images, top)
     if out: write_text(out, table.to_csv(index=False))
     print(out or table.to_string(index=False, float_format='{:.3f}'.format))
 

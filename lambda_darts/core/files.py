@@ -6,7 +6,7 @@
 __all__ = ['home_path', 'atomic_path', 'write_text', 'need', 'first_line', 'duration', 'plural']
 
 # %% ../../nbs/0_core/1_files.ipynb #2d83ac85
-import os
+import os, secrets, stat
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,16 +17,25 @@ def home_path(path:str|os.PathLike # as a person gives it
     return Path(path).expanduser()
 
 # %% ../../nbs/0_core/1_files.ipynb #f6d5ec2f
+def _beside(path): # a new and empty file; no link is followed to make it, and its mode is what the umask leaves
+    part = path.with_name(f'.{path.name}.{secrets.token_hex(8)}.part')
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return part
+
+def _settle(part, path): # on the disk, with the mode of the file that it replaces
+    with open(part, 'r+b') as f: os.fsync(f.fileno())     # Windows: only what can be written is synced
+    if path.is_file() and not path.is_symlink(): os.chmod(part, stat.S_IMODE(path.stat().st_mode))
+    os.replace(part, path)
+
 @contextmanager
 def atomic_path(path:str|os.PathLike): # where the finished file will be
     "A path beside `path` to write to; moved onto `path` when the block ends well, removed when it fails"
     path = home_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.name}.{os.getpid()}.part')
+    part = _beside(path)
     try:
         yield part
-        with open(part, 'rb') as f: os.fsync(f.fileno())
-        os.replace(part, path)
+        _settle(part, path)
     finally: part.unlink(missing_ok=True)
 
 def write_text(path:str|os.PathLike, # where the finished file will be

@@ -64,7 +64,7 @@ def _halves(data, config): # the images to learn from, and the half that judges
 @patch(as_prop=True)
 def label(self:Retrain) -> str: # <space>-<digest of the cell>-<data>
     "What its default folder is called"
-    return f'{self.genotype.space}-{self.genotype.digest}-{slug(self.data.name)}'
+    return f'{slug(self.genotype.space)}-{self.genotype.digest}-{slug(self.data.name)}'
 
 @patch
 def _check_amp(self:Retrain):
@@ -121,14 +121,12 @@ def _step(self:Retrain, x, y): # the loss that was minimised, and the share of r
 
 # %% ../../nbs/6_networks/5_retrain.ipynb #a805661e
 @patch
-def _lost(self:Retrain, what): # FloatingPointError: `what` is not finite
-    raise FloatingPointError(f'{what}: {self.last_good}; try a smaller lr')
-
-@patch
 def _means(self:Retrain): # loss and accuracy of the epoch so far, over all ranks
     epoch, steps = len(self.rows) + 1, mean_over_ranks(torch.stack(self.steps))
     bad = (~steps[:, 0].isfinite()).nonzero()
-    if len(bad): self._lost(f'the loss is not finite in epoch {epoch}, step {bad[0].item()+1}')
+    if len(bad):
+        raise FloatingPointError(f'the loss is not finite in epoch {epoch}, step {bad[0].item()+1}: {self.last_good}; '
+                                 'try a smaller lr')
     return steps.mean(0).tolist()
 
 @patch
@@ -167,8 +165,6 @@ def epoch(self:Retrain,
     self.net.drop_path = drop_path(self.config, epoch)
     self.take(self._steps(epoch))
     self._agree()
-    if not all(v.isfinite().all() for v in self.judged.state_dict().values()):
-        self._lost(f'the weights are not finite after epoch {epoch+1}')
     train_loss, train_acc = self._means()
     loss, accuracy = self.evaluate()
     return {'epoch': epoch+1, 'lr': lr, 'train_loss': train_loss, 'train_acc': train_acc,

@@ -40,8 +40,9 @@ RULES = dict( # verdict -> when it is given
                f'(saturation {MOVED} or more), and the share of skip_connect and none is {IDLE:.0%} or more '
                f'and no smaller than {WINDOW} epochs ago',
     saturating=f'the layers do not agree, and the softmax of α is closing (saturation {SATURATED} or more)',
-    undecided=f'the layers do not agree, and α is still near the uniform mixture (saturation below {SATURATED})',
-    healthy='the layers agree, and the cell has not collapsed in the last epochs')
+    undecided=f'the layers do not agree, and the softmax is open (saturation below {SATURATED}); or α has not left the '
+              f'uniform mixture (saturation below {MOVED}); or the cell has changed in the last {WINDOW} epochs',
+    healthy='the layers agree, α has left the uniform mixture, and the cell stands still and has not collapsed')
 
 # %% ../../nbs/4_runs/4_diagnosis.ipynb #d7da9a3a
 @dataclass(frozen=True)
@@ -57,8 +58,10 @@ def _trend(history): # what the rules look at
     need(not missing, f"the history has no column {' and no column '.join(missing)}: it is not the history of a search")
     now, before = history.tail(WINDOW), read_genotype(history.genotype.iloc[-min(WINDOW + 1, len(history))])
     cells, alignment = [read_genotype(g) for g in now.genotype], now.alignment_valid.mean()
+    steps = [before, *cells]
     t = SimpleNamespace(cell=cells[-1], bad=sum(g.collapsed for g in cells), saturation=history.saturation.iloc[-1])
     t.epochs = plural(len(now), 'epoch')
+    t.changes = sum(a != b for a, b in zip(steps, cells))
     t.alignment = f'{round(alignment, 2) + 0:.2f}'                             # no -0.00
     t.low = not alignment >= LOW                                               # so is a Λ that is not a number
     growing = t.cell.skip_share() >= max(IDLE, before.skip_share())
@@ -66,20 +69,28 @@ def _trend(history): # what the rules look at
     return t
 
 # %% ../../nbs/4_runs/4_diagnosis.ipynb #912f8638
+def _unsettled(t): # why nothing is decided although the layers agree; '' where it is
+    flat = f'α is near the uniform mixture (saturation {t.saturation:.3f})' if t.saturation < MOVED else ''
+    times = 'once' if t.changes == 1 else f'{t.changes} times'
+    moves = f'the cell has changed {times} in the last {t.epochs}' if t.changes else ''
+    return ' and '.join(filter(None, [flat, moves]))
+
 def _verdict(t): # a key of `RULES`, and why
     disagree = f'the layers do not agree (mean Λ {t.alignment} over {t.epochs}; below {LOW} is low)'
+    agree = f'he layers agree (mean Λ {t.alignment} over {t.epochs})'
     if t.cell.collapsed: return 'collapsed', explain(t.cell)
     if t.bad:
         return 'collapsing', f'The cell had collapsed in {t.bad} of the last {t.epochs}, though not in the last one.'
     if t.drift: return 'collapsing', f'{_idle(t.cell)}, no fewer than {WINDOW} epochs ago, and {disagree}.'
-    if not t.low:
-        return 'healthy', (f'The layers agree (mean Λ {t.alignment} over {t.epochs}), '
-                           f'and the cell has not collapsed: {_idle(t.cell)}.')
-    if t.saturation >= SATURATED:
+    if t.low and t.saturation >= SATURATED:
         return 'saturating', f'The softmax of α is closing (saturation {t.saturation:.2f}) while {disagree}.'
-    return 'undecided', ('Nothing is decided: α is near the uniform mixture '
-                         f'(saturation {t.saturation:.3f}), and {disagree}.')
+    if t.low:
+        return 'undecided', ('Nothing is decided: α is near the uniform mixture '
+                             f'(saturation {t.saturation:.3f}), and {disagree}.')
+    if why := _unsettled(t): return 'undecided', f'Nothing is decided: {why}, though t{agree}.'
+    return 'healthy', f'T{agree}, and the cell stands still and has not collapsed: {_idle(t.cell)}.'
 
+# %% ../../nbs/4_runs/4_diagnosis.ipynb #62333347
 def _since(history): # what is true of the end of a history whose last cell has collapsed
     good = [e for e, g in zip(history.epoch, history.genotype) if not read_genotype(g).collapsed]
     if good: return f'The last cell that had not collapsed was that of epoch {good[-1]}.'
@@ -87,7 +98,7 @@ def _since(history): # what is true of the end of a history whose last cell has 
 
 def _openness(saturation): # of the softmax, in words
     if saturation < MOVED: return 'near the uniform mixture, so that a few steps may still turn the cell'
-    return 'still open' if saturation < SATURATED else 'closing' 
+    return 'still open' if saturation < SATURATED else 'closing'
 
 # %% ../../nbs/4_runs/4_diagnosis.ipynb #e933db4c
 def _more(history, t): # further sentences

@@ -36,7 +36,7 @@ def _runs(folders): # those of runs that they stand for
 
 def _epochs(folder): # that are wanted; 0: not known
     try: return int(json.loads((folder/'config.json').read_text(encoding='utf-8')).get('epochs', 0))
-    except (OSError, ValueError, AttributeError): return 0
+    except (OSError, ValueError, AttributeError, TypeError, OverflowError): return 0
 
 def _history(folder): # None: no epoch yet
     try: return read_history(folder)
@@ -57,18 +57,25 @@ def _verdict(h): # '' for a training: there is no cell to judge
     try: return diagnose(h).verdict
     except ValueError: return ''
 
+def _fill(s, folder, epochs): # what the history says
+    h = _history(folder)
+    s.epoch = f'{0 if h is None else len(h)}/{epochs or "?"}'
+    if h is None: return
+    s.valid, s.skips = _percent(h, 1, 'valid_acc', 'test_acc'), _percent(h, 0, 'skip_share')
+    if 'alignment_valid' in h: s.alignment = [float(v) for v in h.alignment_valid]
+    if s.alignment: s.Λ = f'{s.alignment[-1]:.2f}'
+    s.verdict = _verdict(h)
+    s.left = _left(h, epochs, time.time() - (folder/'history.csv').stat().st_mtime)
+
 def snapshot(folder:Path # of a run
             ) -> SimpleNamespace: # texts, and the values of Λ
     "Where a run is, read from its files"
-    epochs, h = _epochs(folder), _history(folder)
-    s = SimpleNamespace(name=folder.resolve().name, epoch=f'{0 if h is None else len(h)}/{epochs or "?"}',
-                        alignment=[], Λ='', valid='', skips='', left='waiting', verdict='')
-    if h is None: return s
-    s.valid, s.skips = _percent(h, 1, 'valid_acc', 'test_acc'), _percent(h, 0, 'skip_share')
-    if 'alignment_valid' in h: s.alignment = h.alignment_valid.tolist()
-    if s.alignment: s.Λ = f'{s.alignment[-1]:.2f}'
-    s.left = _left(h, epochs, time.time() - (folder/'history.csv').stat().st_mtime)
-    s.verdict = _verdict(h)
+    epochs = _epochs(folder)
+    name = ''.join(c if c.isprintable() else '?' for c in folder.resolve().name)
+    s = SimpleNamespace(name=name, epoch=f'?/{epochs or "?"}', alignment=[], Λ='', valid='', skips='', left='waiting',
+                        verdict='')
+    try: _fill(s, folder, epochs)
+    except Exception: s.alignment, s.left = [], 'unreadable'     # of one run, which must not end the others
     return s
 
 # %% ../../nbs/4_runs/9_watch.ipynb #e25e29fc

@@ -16,7 +16,7 @@ from .step import alpha_step, compiled, optimizers, ramp, unrolled_alpha_step, w
 from .config import SearchConfig, check_config, published_split, search_command, search_config
 from ..core.state import full_float32, get_device
 from ..data.halves import Data, load_data
-from ..runs.diagnosis import explain
+from ..runs.diagnosis import diagnose
 from ..cells.genotype import Genotype, read_genotype
 from .identity import search_content
 from .methods import get_method, stopping
@@ -102,7 +102,7 @@ def label(self:Search) -> str: # <space>-<data>-<method and regularizer>
     c = self.config
     how = [c.regularizer] if c.method == 'darts' else [f'{c.method}', c.regularizer]
     if how[0] != c.regularizer and c.regularizer == 'none': how.pop()
-    return '-'.join([f'{c.space}', slug(self.data.name), *how])
+    return '-'.join(map(slug, [f'{c.space}', self.data.name, *how]))
 
 @patch(as_prop=True)
 def index(self:Search) -> torch.Tensor: # of images
@@ -308,16 +308,18 @@ def summary(self:Search) -> str: # a few lines
     last, g = self.history.iloc[-1], self.genotype
     name = last.genotype if self.config.space == 'nb201' else f'{self.config.space} {g.digest}'
     train, valid = last.alignment_train, last.alignment_valid
+    verdict = diagnose(self.history)
     lines = [f'cell      {name}', *('          ' + l for l in str(g).splitlines()),
              f'Λ         {train:.3f} on the training half, {valid:.3f} on the validation half',
+             f'verdict   {verdict.verdict}: {verdict.reasons[0]}',
              f'skips     {g.skip_share():.0%} of the edges are skip_connect or none',
              f'accuracy  {last.valid_acc:.1%} of the validation half, by the supernet']
     if self.truth is not None:
         lines.append(f'truth     {self._true_acc(g):.2f} % CIFAR-10 test accuracy of the trained cell, by the table '
                      '(nan: not in it)')
     if g.collapsed:
-        lines.append(f'warning   {explain(g)} Try a regularizer (cosine or sign), a larger strength or a smaller '
-                     'alpha_lr.')
+        lines.append('warning   the cell has collapsed: try a regularizer (cosine or sign), a larger strength or a '
+                     'smaller alpha_lr')
     return '\n'.join([*lines, self.listing])
 
 # %% ../../nbs/5_search/6_search.ipynb #572963a7

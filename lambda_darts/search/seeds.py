@@ -16,8 +16,10 @@ from ..cells.drawing import save_drawing
 from ..core.files import home_path, need, plural, write_text
 from ..core.ranks import first, from_first
 from ..runs.diagnosis import explain
+from ..runs.folder import foreign
 from ..runs.history import SHOWN
 from ..runs.page import again, document, drawn, pairs, row, spread, table
+from ..runs.run import derived
 from .search import Search
 
 # %% ../../nbs/5_search/7_seeds.ipynb #dbe1c349
@@ -76,6 +78,9 @@ def _place(self:Seeds, search): # the search in its folder
     need(self.out.is_dir() or not self.out.exists(), f'out {self.out} is a file: choose a folder')
     need(not (self.out/'checkpoint.pt').exists(),
          f'out {self.out} holds a single search: choose another folder for many seeds')
+    begun = any(p.is_dir() and not foreign(p) for p in self.out.glob('s[0-9]*'))
+    need(begun or not foreign(self.out),
+         f'out {self.out} is not empty and holds no seed of ours: choose another folder')
     search.out = self.out/f's{search.config.seed}'
     return search
 
@@ -117,9 +122,9 @@ def table(self:Seeds) -> pd.DataFrame: # one row per seed; a failed one has its 
 
 @patch(as_prop=True)
 def chosen(self:Seeds) -> int|None: # None: no seed has finished
-    "The seed that the rule picks"
-    ranked = [(r[self.score.__name__], -r['seed']) for r in self.done]
-    return -max(ranked)[1] if ranked else None
+    "The seed that the rule picks: one whose cell has collapsed only where all have"
+    ranked = [(not r['collapsed'], r[self.score.__name__], -r['seed']) for r in self.done]
+    return -max(ranked)[-1] if ranked else None
 
 @patch(as_prop=True)
 def failed(self:Seeds) -> dict: # seed -> what happened
@@ -146,11 +151,11 @@ def run(self:Seeds):
 @patch
 def _write(self:Seeds):
     if not first(): return
-    write_text(self.out/'summary.csv', self.table.to_csv(index=False))
-    write_text(self.out/'summary.html', self.page())
+    if self.chosen is not None: self.cells[self.chosen].save(self.out/'genotype.json')
+    with derived(self.out/'summary.csv'): write_text(self.out/'summary.csv', self.table.to_csv(index=False))
+    with derived(self.out/'summary.html'): write_text(self.out/'summary.html', self.page())
     if self.chosen is None: return
-    self.cells[self.chosen].save(self.out/'genotype.json')
-    save_drawing(self.cells[self.chosen], self.out/'cell.svg')
+    with derived(self.out/'cell.svg'): save_drawing(self.cells[self.chosen], self.out/'cell.svg')
 
 # %% ../../nbs/5_search/7_seeds.ipynb #c43f992e
 def _number(column, value): # as people write it
@@ -172,7 +177,8 @@ def _sentences(self:Seeds): # what came out
     yield 'cells', f'{len(set(self.cells.values()))} different, {collapsed} of {n} collapsed'
     best = next(r for r in self.done if r['seed'] == self.chosen)
     value = _number(self.score.__name__, best[self.score.__name__])
-    yield 'chosen', f"seed {self.chosen}, cell {best['digest']}: the largest {self.rule}, {value}"
+    of = ' of those that have not collapsed' if collapsed and not best['collapsed'] else ''
+    yield 'chosen', f"seed {self.chosen}, cell {best['digest']}: the largest {self.rule}{of}, {value}"
     if best['collapsed']: yield 'warning', f'the chosen one: {explain(self.cells[self.chosen])}'
 
 # %% ../../nbs/5_search/7_seeds.ipynb #07065fd1
@@ -218,7 +224,8 @@ def _cell(self:Seeds, r): # the drawing of a seed's cell
 @patch
 def _results(self:Seeds): # parts of the page
     stats = mean_std(self.table)
-    yield (f'<p>The rule: the largest {escape(self.rule)} is chosen; equal ones go to the smaller seed. '
+    yield (f'<p>The rule: the largest {escape(self.rule)} is chosen, of the cells that have not collapsed '
+           'where there are any; equal ones go to the smaller seed. '
            'True accuracies, where they are shown, had no part in it.</p>')
     yield self._seed_table()
     yield ('<p><small>± is the sample standard deviation (n−1) over the seeds: how much one seed differs from the '
