@@ -240,6 +240,7 @@ def _nats_rows(source, meta) -> list: # of dicts, a row per cell
         with _reading(f'{source}: cell {i}'): rows.append(_nats_row(api, i))
     return rows
 
+# %% ../../nbs/2_cells/8_nasbench.ipynb #dadacc0d
 def convert_natsbench(source:str|os.PathLike, # the folder `NATS-tss-v1_0-3ffb9-simple`
                       out:str|os.PathLike,    # the table to write: a name in .csv or .csv.gz
                      ) -> NASBench201:        # the table, opened
